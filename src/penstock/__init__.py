@@ -1,0 +1,3 @@
+"""Penstock: the event-driven serverless platform that runs anywhere."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Clock, names, errors and limits: what everything else stands on, and which knows nothing of it."""

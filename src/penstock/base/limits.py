@@ -1,0 +1,27 @@
+"""What bounds Penstock itself: every limit that is not an AWS quota, with its unit and reason.
+
+AWS quotas stand beside the code that applies them, in each service's ``rules.py``.
+"""
+
+from __future__ import annotations
+
+# --- the journal
+JOURNAL_AGE_MS = 7 * 86_400_000  # events and finished deliveries older than this are pruned
+JOURNAL_BYTES = 2 << 30  # and the oldest beyond this much payload
+PRUNE_SLICE_ROWS = 500  # rows one pruning transaction may delete, so that it stays under a few milliseconds
+
+# --- the relay: deliveries that wait
+RELAY_RUNNING = 512  # attempts of targets that run code, at once, over all targets
+RELAY_RUNNING_PER_TARGET = 128  # and for one target, so that none starves the others
+RELAY_SLICE = 64  # rows taken for one target in one turn
+
+# --- advance
+ADVANCE_FIRINGS = 1_000_000  # timers fired by one advance before it ends with an error
+ADVANCE_REAL_MS = 300_000  # real time one advance may take before it ends with an error
+QUIET_REAL_MS = 60_000  # how long a wait for quiet lasts unless the caller says otherwise
+
+# --- the store
+GROUP_OPERATIONS = 1024  # operations that may join one commit group
+WAL_CHECKPOINT_BYTES = 64 << 20  # the write-ahead log is checkpointed beyond this size
+WAL_FULL_BYTES = 1 << 30  # and writes are refused beyond this one
+DISK_RESERVE_BYTES = 16 << 20  # free room below which writes are refused, so that deletes can still be logged

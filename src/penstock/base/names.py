@@ -1,0 +1,117 @@
+"""Identifiers and ARNs: the only caller of randomness in Penstock.
+
+An id is an integer of 60 bits, time-ordered and unique on this platform: 41 bits of machine milliseconds since
+2020 and 19 bits of counter. Its public form is a UUID that looks random and can be turned back into the id, so
+that no table needs an index of UUIDs: SQS message ids, EventBridge event ids and request ids are ids of events
+and runs in the journal.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+from typing import NamedTuple
+
+from penstock.base.clock import MachineClock
+
+DEFAULT_ACCOUNT = "000000000000"
+DEFAULT_REGION = "us-east-1"
+PARTITION = "aws"
+
+_EPOCH_MS = 1_577_836_800_000  # 2020-01-01T00:00:00Z
+_COUNTER_BITS = 19
+_ID_MASK = (1 << 60) - 1
+_MIX = 0x9E3779B97F4A7C1  # odd, so that multiplication modulo 2**60 can be undone
+_UNMIX = pow(_MIX, -1, 1 << 60)
+_CHECK = 0xD6E8FEB86659FD93
+_CHECK_MASK = (1 << 62) - 1
+
+
+def uuid_of(id_: int) -> str:
+    """The public form of an id: a version 4 UUID, the same for the same id."""
+    mixed = (id_ * _MIX) & _ID_MASK
+    mixed ^= mixed >> 31
+    text = f"{mixed:015x}"
+    check = f"{0x8000000000000000 | ((id_ ^ (id_ >> 17)) * _CHECK) & _CHECK_MASK:016x}"
+    return f"{text[:8]}-{text[8:12]}-4{text[12:]}-{check[:4]}-{check[4:]}"
+
+
+def id_of(uuid: str) -> int | None:
+    """The id whose public form this is, or None when it is nobody's."""
+    digits = uuid.replace("-", "")
+    if len(digits) != 32 or digits[12] != "4":
+        return None
+    try:
+        mixed = int(digits[:12] + digits[13:16], 16)
+    except ValueError:
+        return None
+    mixed ^= mixed >> 31
+    id_ = (mixed * _UNMIX) & _ID_MASK
+    return id_ if uuid_of(id_) == uuid.lower() else None
+
+
+class Names:
+    """Every identifier and random number of one platform; ``seed`` makes a run repeatable."""
+
+    def __init__(self, machine: MachineClock, seed: int | None = None) -> None:
+        self._machine = machine
+        self.random = random.Random(int.from_bytes(os.urandom(16), "big") if seed is None else seed)
+        self._last = 0
+
+    def id(self) -> int:
+        """The next id: greater than all earlier ones of this process."""
+        id_ = (self._machine.now_ms() - _EPOCH_MS) << _COUNTER_BITS
+        if id_ <= self._last:
+            id_ = self._last + 1
+        self._last = id_
+        return id_
+
+    def resume_after(self, id_: int) -> None:
+        """Give out only ids greater than this one, which an earlier process gave out."""
+        self._last = max(self._last, id_)
+
+    def uuid(self) -> str:
+        """A random UUID that is nobody's id: for tokens and request ids of calls that leave no event."""
+        digits = f"{self.random.getrandbits(128):032x}"
+        variant = "89ab"[int(digits[16], 16) & 3]
+        return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+
+    def hex(self, digits: int) -> str:
+        """Random hexadecimal digits."""
+        return f"{self.random.getrandbits(4 * digits):0{digits}x}"
+
+    def text(self, length: int, alphabet: str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") -> str:
+        """Random characters, such as CloudFormation's name suffixes and access key ids."""
+        return "".join(self.random.choices(alphabet, k=length))
+
+    def secret(self, length: int = 40) -> str:
+        """A secret from the system's randomness, never from the seed."""
+        alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+        return "".join(alphabet[byte & 63] for byte in os.urandom(length))
+
+
+class Arn(NamedTuple):
+    """An Amazon Resource Name: ``arn:partition:service:region:account:resource``."""
+
+    service: str
+    region: str
+    account: str
+    resource: str
+    partition: str = PARTITION
+
+    @classmethod
+    def parse(cls, text: str) -> Arn:
+        """Take an ARN apart; ValueError when it is none."""
+        parts = text.split(":", 5)
+        if len(parts) != 6 or parts[0] != "arn" or not parts[1] or not parts[2] or not parts[5]:
+            raise ValueError(f"not an ARN: {text!r}")
+        return cls(parts[2], parts[3], parts[4], parts[5], parts[1])
+
+    def __str__(self) -> str:
+        return f"arn:{self.partition}:{self.service}:{self.region}:{self.account}:{self.resource}"
+
+
+def is_account(text: str) -> bool:
+    """Whether this is an AWS account id: twelve digits."""
+    return re.fullmatch(r"\d{12}", text) is not None

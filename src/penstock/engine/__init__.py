@@ -1,0 +1,1 @@
+"""What all services share: operations, delivery, sources, the journal, quiet. Knows no AWS service and no HTTP."""

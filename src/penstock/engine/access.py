@@ -1,0 +1,91 @@
+"""Who is calling: principals, and the access keys that name them.
+
+A key issued by STS or to an execution environment names its principal. Any other key is its owner's word: twelve
+digits select that account, anything else the default account. Signatures are checked only with ``--auth``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from penstock.base.names import DEFAULT_ACCOUNT, Arn, is_account
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who makes a call.
+
+    ``arn`` is the caller's identity as STS tells it, ``role`` the ARN of the role that was assumed (or None),
+    ``run`` the id of the invocation which the key was given to, if any: the cause of what the call does.
+    """
+
+    account: str
+    arn: str
+    user_id: str
+    role: str | None = None
+    run: int | None = None
+
+
+@dataclass(slots=True)
+class Credentials:
+    """An issued key. ``expires`` is machine time in milliseconds."""
+
+    access_key_id: str
+    secret_access_key: str
+    session_token: str
+    expires: int
+    principal: Principal
+
+
+def root(account: str) -> Principal:
+    """The owner of an account."""
+    return Principal(account, str(Arn("iam", "", account, "root")), account)
+
+
+class Keys:
+    """The access keys issued to execution environments: in memory, since those end with the server.
+
+    Keys issued by STS are rows; ``lookup`` is how this finds them (set by the service that owns them).
+    """
+
+    def __init__(self) -> None:
+        self._environments: dict[str, Credentials] = {}
+        self._issued: dict[str, Credentials] = {}
+        self._roots: dict[str, Principal] = {}
+
+    def issue(self, credentials: Credentials, *, environment: bool = False) -> None:
+        """Make a key known; ``environment`` when an execution environment holds it."""
+        (self._environments if environment else self._issued)[credentials.access_key_id] = credentials
+
+    def revoke(self, access_key_id: str) -> None:
+        """Forget a key: calls with it are refused from now on."""
+        self._environments.pop(access_key_id, None)
+        self._issued.pop(access_key_id, None)
+
+    def revoke_account(self, account: str) -> None:
+        """Forget every key of an account."""
+        for keys in (self._environments, self._issued):
+            for key in [key for key, held in keys.items() if held.principal.account == account]:
+                del keys[key]
+
+    def work_on(self, access_key_id: str, run: int | None) -> None:
+        """Say which invocation the environment that holds this key works on."""
+        credentials = self._environments.get(access_key_id)
+        if credentials is not None:
+            credentials.principal = replace(credentials.principal, run=run)
+
+    def find(self, access_key_id: str) -> Credentials | None:
+        """The issued key, or None when it was not issued here."""
+        return self._environments.get(access_key_id) or self._issued.get(access_key_id)
+
+    def principal(self, access_key_id: str | None) -> Principal:
+        """Who calls with this key id; without one, the owner of the default account."""
+        if access_key_id:
+            credentials = self.find(access_key_id)
+            if credentials is not None:
+                return credentials.principal
+        account = access_key_id if access_key_id and is_account(access_key_id) else DEFAULT_ACCOUNT
+        principal = self._roots.get(account)
+        if principal is None:
+            principal = self._roots[account] = root(account)
+        return principal

@@ -1,0 +1,307 @@
+"""What an operation gets to work with.
+
+``Context`` is for ``def`` operations: one transaction, run inline to its end, perhaps run again. It touches
+nothing but the context and takes effect outside the store only through ``deliver`` and ``after``.
+``WaitingContext`` is for ``async def`` operations: they may wait, and open short transactions of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from penstock.base.clock import MachineClock, PlatformClock
+from penstock.base.names import Names
+from penstock.engine.access import Keys, Principal
+from penstock.engine.compute import Environments
+from penstock.engine.journal import INSERT_EVENT, Delivery
+from penstock.engine.wakes import Wakes
+from penstock.store.store import Reader, Row, Store, Transaction
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Call:
+    """One request for one operation, decoded and validated: wherever it comes from, all that is known of it."""
+
+    service: str
+    operation: str
+    request: dict[str, Any]
+    account: str
+    region: str
+    principal: Principal
+    request_id: str
+    trace_header: str = ""
+    host: str = ""  # the Host header, for answers that contain the endpoint's address
+
+
+class Deliverer(Protocol):
+    """Takes deliveries; see ``Context.deliver``."""
+
+    def deliver(self, cx: Context, delivery: Delivery) -> None: ...
+
+
+class Caller(Protocol):
+    """Calls operations of any service; see ``Context.call`` and ``WaitingContext.call``."""
+
+    def call(self, cx: Context, call: Call) -> dict[str, Any]: ...
+
+    async def call_waiting(self, call: Call) -> dict[str, Any]: ...
+
+
+class Work(Protocol):
+    """Keeps track of what is under way, for quiet."""
+
+    def begin(self, what: str, account: str) -> int: ...
+
+    def end(self, ticket: int) -> None: ...
+
+
+@dataclass(slots=True)
+class Parts:
+    """The parts of one platform that operations reach through their context; ``platform`` builds it."""
+
+    store: Store
+    clock: PlatformClock
+    machine: MachineClock
+    names: Names
+    keys: Keys
+    wakes: Wakes
+    work: Work
+    states: dict[str, Any]  # a service's memory: caches and waiters that a restart may lose
+    deliverer: Deliverer
+    caller: Caller
+    endpoint: str  # the platform's own URL, as functions on this machine reach it
+    spawn: Callable[[Coroutine[Any, Any, Any], str], None]  # run in the background; a failure is logged, not lost
+    environments: Environments
+
+
+class Context:
+    """A ``def`` operation's view of the platform: one transaction."""
+
+    __slots__ = ("call_", "now", "parts", "tx")
+
+    def __init__(self, parts: Parts, tx: Transaction, call: Call) -> None:
+        self.parts = parts
+        self.tx = tx
+        self.call_ = call
+        self.now = parts.clock.now()
+
+    @property
+    def account(self) -> str:
+        """The account the operation works in."""
+        return self.call_.account
+
+    @property
+    def region(self) -> str:
+        """The region the operation works in."""
+        return self.call_.region
+
+    @property
+    def request_id(self) -> str:
+        """The request id that the answer carries."""
+        return self.call_.request_id
+
+    @property
+    def principal(self) -> Principal:
+        """Who calls."""
+        return self.call_.principal
+
+    @property
+    def names(self) -> Names:
+        """Ids and randomness."""
+        return self.parts.names
+
+    @property
+    def memory(self) -> Any:
+        """What the service keeps in memory: ``Service.memory()`` made it. Change it only in ``after``."""
+        return self.parts.states[self.call_.service]
+
+    def arn(self, resource: str, service: str | None = None) -> str:
+        """The ARN of a resource in this account and region."""
+        return f"arn:aws:{service or self.call_.service}:{self.call_.region}:{self.call_.account}:{resource}"
+
+    def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Every row of a query's answer."""
+        return self.tx.all(sql, parameters)
+
+    def one(self, sql: str, parameters: Sequence[Any] = ()) -> Row | None:
+        """The first row of a query's answer, or None."""
+        return self.tx.one(sql, parameters)
+
+    def write(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Change rows; how many."""
+        return self.tx.write(sql, parameters)
+
+    def after(self, effect: Callable[[], None]) -> None:
+        """Do this once the transaction is durable. For memory and wake-ups only."""
+        self.tx.after(effect)
+
+    def wake(self, key: str, count: int = 1) -> None:
+        """Wake who waits for this key once the transaction is durable."""
+        wakes = self.parts.wakes
+        if wakes.waiting(key):
+            self.tx.after(lambda: wakes.wake(key, count))
+
+    def event(self, kind: str, source: str, payload: bytes, *, cause: int | None = None, id_: int | None = None) -> int:
+        """Record a fact in the journal and return its id.
+
+        ``kind`` is "service:Operation", ``source`` the resource's ARN. Its cause is the invocation whose
+        environment made the call, unless given.
+        """
+        call = self.call_
+        if id_ is None:
+            id_ = self.parts.names.id()
+        if cause is None:
+            cause = call.principal.run
+        self.tx.write(
+            INSERT_EVENT,
+            (id_, call.account, call.region, kind, source, self.now, cause, call.principal.arn, payload),
+        )
+        return id_
+
+    def deliver(
+        self,
+        *,
+        kind: str,
+        to: str,
+        event: int,
+        source: str,
+        payload: bytes | None = None,
+        max_attempts: int | None = None,
+        max_age_ms: int | None = None,
+        dead_letter: str | None = None,
+        order: str | None = None,
+        not_before: int | None = None,
+        reply_to: int | None = None,
+        as_role: str | None = None,
+        detail: dict[str, Any] | None = None,
+    ) -> int:
+        """Have something happen: recorded in this transaction, carried out after it, or in it where that is safe.
+
+        ``kind`` names a DeliveryKind ("lambda:async", "events:target"): back-off and what happens at the end.
+        ``to`` is the target's ARN, ``source`` what emits it. ``detail`` holds the target's parameters
+        (``MessageGroupId``) and whatever the kind needs at the end. Returns the delivery's id.
+        """
+        now = self.now
+        delivery = Delivery(
+            id=self.parts.names.id(), event=event, account=self.account, region=self.region, kind=kind, source=source,
+            target=to, due=now if not_before is None else max(now, not_before), order_key=order,
+            max_attempts=max_attempts, expires=None if max_age_ms is None else now + max_age_ms,
+            dead_letter=dead_letter, reply_to=reply_to, as_role=as_role, payload=payload, detail=detail or {}, at=now,
+        )  # fmt: skip
+        self.parts.deliverer.deliver(self, delivery)
+        return delivery.id
+
+    def call(
+        self, service: str, operation: str, request: dict[str, Any], *, as_: Principal | None = None,
+        account: str | None = None, region: str | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Call another ``def`` operation inside this transaction, validated as over HTTP; raises its ApiError."""
+        return self.parts.caller.call(self, _inner(self.call_, service, operation, request, as_, account, region))
+
+    def within(self, account: str, region: str, *, principal: Principal | None = None) -> Context:
+        """The same transaction, working in another account and region."""
+        call = self.call_
+        return Context(
+            self.parts,
+            self.tx,
+            Call(call.service, call.operation, call.request, account, region, principal or call.principal,
+                 call.request_id, call.trace_header, call.host),
+        )  # fmt: skip
+
+
+class WaitingContext:
+    """An ``async def`` operation's view of the platform."""
+
+    __slots__ = ("call_", "parts", "ticket")
+
+    def __init__(self, parts: Parts, call: Call, ticket: int | None = None) -> None:
+        self.parts = parts
+        self.call_ = call
+        self.ticket = ticket
+
+    @property
+    def now(self) -> int:
+        """Platform time, in milliseconds."""
+        return self.parts.clock.now()
+
+    @property
+    def account(self) -> str:
+        """The account the operation works in."""
+        return self.call_.account
+
+    @property
+    def region(self) -> str:
+        """The region the operation works in."""
+        return self.call_.region
+
+    @property
+    def request_id(self) -> str:
+        """The request id that the answer carries."""
+        return self.call_.request_id
+
+    @property
+    def principal(self) -> Principal:
+        """Who calls."""
+        return self.call_.principal
+
+    @property
+    def names(self) -> Names:
+        """Ids and randomness."""
+        return self.parts.names
+
+    @property
+    def memory(self) -> Any:
+        """What the service keeps in memory."""
+        return self.parts.states[self.call_.service]
+
+    def arn(self, resource: str, service: str | None = None) -> str:
+        """The ARN of a resource in this account and region."""
+        return f"arn:aws:{service or self.call_.service}:{self.call_.region}:{self.call_.account}:{resource}"
+
+    async def transact(self, work: Callable[[Context], T]) -> T:
+        """Run a work in one transaction and return its result once it is durable. It may be run again."""
+        return await self.parts.store.transact(lambda tx: work(Context(self.parts, tx, self.call_)))
+
+    def submit(self, work: Callable[[Context], Any]) -> None:
+        """Run a work in one transaction now, without waiting for it to be durable."""
+        self.parts.store.submit(lambda tx: work(Context(self.parts, tx, self.call_)))
+
+    async def read(self, query: Callable[[Reader], T]) -> T:
+        """Run a long read in a thread."""
+        return await self.parts.store.read(query)
+
+    async def call(
+        self, service: str, operation: str, request: dict[str, Any], *, as_: Principal | None = None,
+        account: str | None = None, region: str | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Call another operation, validated as over HTTP; raises its ApiError. It does not survive a crash."""
+        return await self.parts.caller.call_waiting(
+            _inner(self.call_, service, operation, request, as_, account, region)
+        )
+
+    async def woken(self, key: str, timeout_ms: float | None) -> bool:
+        """Wait idly to be woken: does not hold up quiet. False when the machine's time ran out first."""
+        if self.ticket is not None:
+            self.parts.work.end(self.ticket)
+        try:
+            return await self.parts.wakes.wait(key, timeout_ms)
+        finally:
+            if self.ticket is not None:
+                self.ticket = self.parts.work.begin(f"{self.call_.service} {self.call_.operation}", self.account)
+
+
+def _inner(
+    outer: Call, service: str, operation: str, request: dict[str, Any], as_: Principal | None, account: str | None,
+    region: str | None,
+) -> Call:  # fmt: skip
+    principal = as_ or outer.principal
+    return Call(
+        service, operation, request, account or (as_.account if as_ else outer.account), region or outer.region,
+        principal, outer.request_id, outer.trace_header, outer.host,
+    )  # fmt: skip
+
+

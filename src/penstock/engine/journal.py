@@ -1,0 +1,124 @@
+"""The journal: events, and one delivery row per hop. Tables and columns are explained in journal.sql."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from penstock.store.store import Row, Transaction
+
+WAITING: Final = 0
+RUNNING: Final = 1
+DELIVERED: Final = 2
+FAILED: Final = 3
+EXPIRED: Final = 4
+FILTERED: Final = 5
+STATES: Final = ("waiting", "running", "delivered", "failed", "expired", "filtered")
+
+INSERT_EVENT: Final = (
+    "INSERT INTO event (id, account, region, kind, source, at, cause, caller, payload) VALUES (?,?,?,?,?,?,?,?,?)"
+)
+_COLUMNS: Final = (
+    "id, event, account, region, kind, source, target, state, due, order_key, attempts, max_attempts, expires, "
+    "dead_letter, reply_to, as_role, payload, detail, at, started, ended, run, outcome"
+)
+INSERT_DELIVERY: Final = f"INSERT INTO delivery ({_COLUMNS}) VALUES ({','.join('?' * 23)})"
+SELECT_DELIVERY: Final = f"SELECT {_COLUMNS} FROM delivery"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a delivery ended: ``state`` DELIVERED, FAILED, EXPIRED or FILTERED.
+
+    ``result`` is the target's answer (a function's payload), ``detail`` what a kind's ``ended`` needs of the last
+    attempt: for a function ``FunctionError``, ``StatusCode``.
+    """
+
+    state: int
+    code: str = ""
+    message: str = ""
+    result: bytes | None = None
+    run: int | None = None
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Delivery:
+    """One hop of one event. ``payload`` is None where the event's own payload goes on unchanged."""
+
+    id: int
+    event: int
+    account: str
+    region: str
+    kind: str
+    source: str
+    target: str
+    state: int = WAITING
+    due: int = 0
+    order_key: str | None = None
+    attempts: int = 0
+    max_attempts: int | None = None
+    expires: int | None = None
+    dead_letter: str | None = None
+    reply_to: int | None = None
+    as_role: str | None = None
+    payload: bytes | None = None
+    detail: dict[str, Any] = field(default_factory=dict)
+    at: int = 0
+    started: int | None = None
+    ended: int | None = None
+    run: int | None = None
+    outcome: dict[str, Any] | None = None
+
+
+def insert(tx: Transaction, d: Delivery) -> None:
+    """Record a hop."""
+    tx.write(
+        INSERT_DELIVERY,
+        (
+            d.id, d.event, d.account, d.region, d.kind, d.source, d.target, d.state, d.due, d.order_key, d.attempts,
+            d.max_attempts, d.expires, d.dead_letter, d.reply_to, d.as_role, d.payload,
+            orjson.dumps(d.detail).decode() if d.detail else None, d.at, d.started, d.ended, d.run,
+            orjson.dumps(d.outcome).decode() if d.outcome else None,
+        ),
+    )  # fmt: skip
+
+
+def delivery_of(row: Row) -> Delivery:
+    """A row of SELECT_DELIVERY as a Delivery."""
+    d = Delivery(*row)
+    d.detail = orjson.loads(row[17]) if row[17] else {}
+    d.outcome = orjson.loads(row[22]) if row[22] else None
+    return d
+
+
+def payload_of(tx: Transaction, d: Delivery) -> bytes:
+    """What the target gets: the delivery's own payload, else the event's."""
+    if d.payload is not None:
+        return d.payload
+    row = tx.one("SELECT payload FROM event WHERE id = ?", (d.event,))
+    return row[0] if row and row[0] is not None else b""
+
+
+def end(tx: Transaction, d: Delivery, outcome: Outcome, now: int) -> None:
+    """Write the outcome of a hop."""
+    d.state, d.ended, d.run = outcome.state, now, outcome.run if outcome.run is not None else d.run
+    d.outcome = {"code": outcome.code, "message": outcome.message} if outcome.code or outcome.message else {}
+    if outcome.detail:
+        d.outcome |= outcome.detail
+    tx.write(
+        "UPDATE delivery SET state = ?, ended = ?, run = ?, outcome = ? WHERE id = ?",
+        (d.state, now, d.run, orjson.dumps(d.outcome).decode() if d.outcome else None, d.id),
+    )
+
+
+def failed_attempt(
+    tx: Transaction, d: Delivery, *, ended: int, code: str, message: str, run: int | None = None, counted: bool = True
+) -> None:
+    """Keep one failed attempt."""
+    tx.write(
+        "INSERT INTO attempt (delivery, started, ended, counted, run, code, message) VALUES (?,?,?,?,?,?,?)",
+        (d.id, d.started if d.started is not None else ended, ended, int(counted), run, code, message[:2000]),
+    )

@@ -1,0 +1,79 @@
+"""Operations: plain functions with AWS's name in snake_case.
+
+    @operation
+    def delete_queue(cx: Context, request: Request) -> Response: ...
+
+    @operation(kept={"Tags"}, refused={"KmsMasterKeyId": "leave it out: messages are not encrypted at rest here"})
+    async def invoke(cx: WaitingContext, request: Request) -> Response: ...
+
+``def`` is one transaction; ``async def`` may wait. Every member of the operation's input in the API model is
+executed (the function reads it), *kept* (stored and given back, without effect) or *refused*: the dispatcher
+answers a request that sets a refused member with an error naming it and what to do instead.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any, overload
+
+Request = dict[str, Any]
+Response = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation of a service. ``name`` is AWS's, such as SendMessage; ``waits`` whether it is ``async def``."""
+
+    name: str
+    function: Callable[..., Any]
+    waits: bool
+    kept: frozenset[str] = frozenset()
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+def aws_name(snake: str) -> str:
+    """AWS's name of an operation function: send_message → SendMessage."""
+    return "".join(word[:1].upper() + word[1:] for word in snake.split("_"))
+
+
+@overload
+def operation(function: Callable[..., Any], /) -> Callable[..., Any]: ...
+@overload
+def operation(
+    *, name: str | None = None, kept: Iterable[str] = (), refused: Mapping[str, str] | None = None
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]: ...
+def operation(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    kept: Iterable[str] = (),
+    refused: Mapping[str, str] | None = None,
+) -> Any:
+    """Mark a function as an operation. ``name`` where AWS's is not the function's in camel case (PutRolePolicy is)."""
+
+    def mark(function: Callable[..., Any]) -> Callable[..., Any]:
+        function.operation = Operation(  # type: ignore[attr-defined]
+            name or aws_name(function.__name__),
+            function,
+            inspect.iscoroutinefunction(function),
+            frozenset(kept),
+            dict(refused or {}),
+        )
+        return function
+
+    return mark(function) if function is not None else mark
+
+
+def operations_of(*modules: ModuleType) -> dict[str, Operation]:
+    """Every operation that the modules define, by AWS's name."""
+    found: dict[str, Operation] = {}
+    for module in modules:
+        for value in vars(module).values():
+            marked = getattr(value, "operation", None)
+            if isinstance(marked, Operation) and value.__module__ == module.__name__:
+                found[marked.name] = marked
+    return found

@@ -1,0 +1,58 @@
+"""What a service's folder offers, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from penstock.engine.context import Context, Parts
+from penstock.engine.journal import Delivery, Outcome
+from penstock.engine.operation import Operation
+from penstock.engine.resource import ResourceType
+from penstock.engine.source import CodeTarget, QueueSource, StoreTarget
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryKind:
+    """How deliveries of one kind are retried and what happens when one ends.
+
+    ``backoff(attempts)`` is the wait in ms before the next attempt after this many counted ones; ``throttle(age_ms)``
+    the wait after a throttled one, which does not count. ``ended(cx, delivery, outcome)`` runs in the transaction
+    that ends the delivery: dead letters, destinations.
+    """
+
+    name: str
+    backoff: Callable[[int], int]
+    throttle: Callable[[int], int] = lambda age_ms: 1000
+    ended: Callable[[Context, Delivery, Outcome], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One AWS service.
+
+    ``name`` is the service's folder and its name in ARNs unless ``arn_name`` says otherwise; ``model`` its name in
+    botocore's data, or None when the folder has a ``service-2.json`` of its own. ``tables`` are the SQL files of the
+    folder, applied in order, each once. ``memory`` makes what it keeps in memory per platform. ``start`` runs when the
+    platform starts: takes up timers and consumers from its rows. ``reset`` deletes an account's rows (None: every account).
+    ``holds`` are queries that select the event ids the service's rows refer to: "SELECT event FROM sqs_message".
+    ``replied`` gets the outcome of a token the service opened.
+    """
+
+    name: str
+    operations: Mapping[str, Operation]
+    model: str | None = None
+    arn_name: str | None = None
+    package: str = ""
+    tables: Sequence[str] = ()
+    memory: Callable[[], Any] | None = None
+    target: StoreTarget | CodeTarget | None = None
+    source: QueueSource | None = None
+    kinds: Sequence[DeliveryKind] = ()
+    resources: Sequence[ResourceType] = ()
+    start: Callable[[Parts], None] | None = None
+    reset: Callable[[Context, str | None], None] | None = None
+    holds: Sequence[str] = ()
+    replied: Callable[[Context, dict[str, Any], Outcome], None] | None = None
+    account_wide: frozenset[str] = field(default_factory=frozenset)

@@ -1,0 +1,1 @@
+"""Transactions over a durable store: what was acknowledged survives SIGKILL."""
