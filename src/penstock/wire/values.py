@@ -1,0 +1,51 @@
+"""Requests and answers as plain values: what every way in (HTTP/1.1, HTTP/2, ASGI, tests) turns into and back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from penstock.engine.body import FileBody
+
+
+@dataclass(slots=True)
+class Request:
+    """One HTTP request whose body has arrived.
+
+    ``headers`` has lower-case names; a header that came twice is joined with commas. ``path`` is as it was sent:
+    still percent-encoded, without the query. ``query`` is the raw query string. ``body`` is a FileBody when it was
+    too large to be kept in memory. ``host`` is the Host header with its port.
+    """
+
+    method: str
+    path: str
+    query: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes | FileBody = b""
+    host: str = ""
+    peer: str = ""
+
+
+@dataclass(slots=True)
+class Response:
+    """One HTTP answer. ``body`` may be a FileBody (sent under flow control) or an asynchronous stream of bytes.
+
+    Content-Length, Date and Connection are added on the way out; a stream is sent chunked.
+    """
+
+    status: int = 200
+    headers: Sequence[tuple[str, str]] = ()
+    body: bytes | FileBody | AsyncIterator[bytes] = b""
+
+
+@dataclass(frozen=True, slots=True)
+class RawRoute:
+    """A way in that is no AWS operation: function URLs, API stages, the console, pages.
+
+    ``matches(host, path)`` gets the host without its port in lower case, and the path; it is asked on every request
+    whose path is not "/" or whose host is not one of the platform's own, so it must be quick. ``handler`` takes the whole
+    request. The first route that matches wins, before any AWS operation.
+    """
+
+    matches: Callable[[str, str], bool]
+    handler: Callable[[Request], Awaitable[Response]]
