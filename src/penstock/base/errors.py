@@ -21,7 +21,7 @@ The message always tells the reader what to do next.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 
 class PenstockError(Exception):
@@ -35,8 +35,8 @@ class ApiError(PenstockError):
     members of the error's shape. The wire form is decided at the edge, from the model.
     """
 
-    code: ClassVar[str] | str = "InternalFailure"
-    status: ClassVar[int] | int = 400
+    code: str = "InternalFailure"
+    status: int = 400
 
     def __init__(
         self,

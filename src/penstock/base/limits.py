@@ -25,3 +25,4 @@ GROUP_OPERATIONS = 1024  # operations that may join one commit group
 WAL_CHECKPOINT_BYTES = 64 << 20  # the write-ahead log is checkpointed beyond this size
 WAL_FULL_BYTES = 1 << 30  # and writes are refused beyond this one
 DISK_RESERVE_BYTES = 16 << 20  # free room below which writes are refused, so that deletes can still be logged
+READER_THREADS = 2  # long reads at once

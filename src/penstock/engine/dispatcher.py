@@ -1,14 +1,21 @@
-"""From a decoded call to its answer: checks, runs it inline or as a task, keeps count for quiet."""
+"""From a decoded call to its answer: runs a ``def`` operation inline, an ``async def`` one as a task."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from penstock.base.errors import ApiError
-from penstock.engine.context import Call
+from penstock.base.errors import ApiError, StoreError, StoreFull, Unsupported
+from penstock.engine.context import Call, Context, Parts, WaitingContext
+from penstock.engine.model import load
+from penstock.engine.operation import Operation
+from penstock.engine.registry import Registry
+from penstock.store.store import Transaction
 
 Answer = Callable[[dict[str, Any] | None, BaseException | None], None]
+_logger = logging.getLogger("penstock.operations")
 
 
 class Dispatch(Protocol):
@@ -18,4 +25,116 @@ class Dispatch(Protocol):
         """Start a validated call; ``done(response, error)`` once the answer is durable. On the event loop only."""
 
 
-__all__ = ["Answer", "ApiError", "Call", "Dispatch"]
+class Dispatcher:
+    """Starts calls from the wire, and carries out those that services make of each other.
+
+    Whatever an operation raises that is not an ApiError is our fault: it is logged with the request id and answered
+    as InternalFailure.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self.parts: Parts
+        self.admitted = 0  # ``def`` operations whose answer is not out yet
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, call: Call, done: Answer) -> None:
+        """See ``Dispatch.start``."""
+        try:
+            operation = self._operation(call)
+        except ApiError as error:
+            done(None, error)
+            return
+        if operation.waits:
+            task = asyncio.get_running_loop().create_task(self._wait(operation, call, done))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return
+        self.admitted += 1
+        parts, function = self.parts, operation.function
+
+        def work(tx: Transaction) -> Any:
+            return function(Context(parts, tx, call), call.request)
+
+        def answer(result: Any, error: BaseException | None) -> None:
+            self.admitted -= 1
+            done(result, error if error is None or isinstance(error, ApiError) else self._api_error(call, error))
+
+        parts.store.submit(work, answer, frees=operation.frees)
+
+    async def _wait(self, operation: Operation, call: Call, done: Answer) -> None:
+        work = self.parts.work
+        cx = WaitingContext(self.parts, call, work.begin(f"{call.service} {call.operation}", call.account))
+        try:
+            result = await operation.function(cx, call.request)
+        except asyncio.CancelledError:
+            done(None, ApiError("the platform is stopping", code="ServiceUnavailable", status=503))
+            raise
+        except Exception as error:
+            done(None, self._api_error(call, error))
+        else:
+            done(result, None)
+        finally:
+            if cx.ticket is not None:
+                work.end(cx.ticket)
+
+    def call(self, cx: Context, call: Call) -> dict[str, Any]:
+        """Carry out another ``def`` operation inside the transaction of ``cx``."""
+        operation = self._operation(call)
+        if operation.waits:
+            raise TypeError(f"{call.service} {call.operation} waits: it cannot be part of a transaction")
+        self._check(call)
+        return operation.function(Context(self.parts, cx.tx, call), call.request) or {}
+
+    async def call_waiting(self, call: Call) -> dict[str, Any]:
+        """Carry out another operation; its answer is durable."""
+        operation = self._operation(call)
+        self._check(call)
+        if operation.waits:
+            return await operation.function(WaitingContext(self.parts, call), call.request) or {}
+        parts, function = self.parts, operation.function
+        try:
+            result = await parts.store.transact(
+                lambda tx: function(Context(parts, tx, call), call.request), frees=operation.frees
+            )
+        except StoreError as error:
+            raise self._api_error(call, error) from error
+        return result or {}
+
+    async def close(self) -> None:
+        """End the operations that wait; each answers that the platform is stopping."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _operation(self, call: Call) -> Operation:
+        operation = self._registry.service(call.service).operations.get(call.operation)
+        if operation is None:
+            raise Unsupported(
+                f"{call.operation} of {call.service} is not supported by this version of Penstock:"
+                f" see what is on the coverage page of {call.service}"
+            )
+        if operation.refused:
+            for member, instead in operation.refused.items():
+                if call.request.get(member) is not None:
+                    raise Unsupported(f"{member} of {call.operation} ({call.service}) is not supported: {instead}")
+        return operation
+
+    def _check(self, call: Call) -> None:
+        service = self._registry.service(call.service)
+        load(service.model or service.name).operation(call.operation).check(call.request)
+
+    def _api_error(self, call: Call, error: BaseException) -> ApiError:
+        if isinstance(error, ApiError):
+            return error
+        if isinstance(error, StoreFull):
+            return ApiError(str(error), code=self._registry.service(call.service).throttling, status=400)
+        if isinstance(error, StoreError):
+            return ApiError(str(error), code="ServiceUnavailable", status=503)
+        _logger.error("%s %s failed (request %s)", call.service, call.operation, call.request_id, exc_info=error)
+        return ApiError(
+            f"An internal error occurred; the server's log has it under request id {call.request_id}",
+            code="InternalFailure",
+            status=500,
+        )

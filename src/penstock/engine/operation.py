@@ -19,19 +19,25 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, overload
 
+_FREEING = ("Delete", "Purge", "Remove", "Untag", "Cancel", "Reset")
+
 Request = dict[str, Any]
 Response = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation of a service. ``name`` is AWS's, such as SendMessage; ``waits`` whether it is ``async def``."""
+    """One operation of a service. ``name`` is AWS's, such as SendMessage; ``waits`` whether it is ``async def``.
+
+    ``frees``: it gives room back, so the store lets it pass when the disk is full.
+    """
 
     name: str
     function: Callable[..., Any]
     waits: bool
     kept: frozenset[str] = frozenset()
     refused: Mapping[str, str] = field(default_factory=dict)
+    frees: bool = False
 
 
 def aws_name(snake: str) -> str:
@@ -56,12 +62,14 @@ def operation(
     """Mark a function as an operation. ``name`` where AWS's is not the function's in camel case (PutRolePolicy is)."""
 
     def mark(function: Callable[..., Any]) -> Callable[..., Any]:
+        known_as = name or aws_name(function.__name__)
         function.operation = Operation(  # type: ignore[attr-defined]
-            name or aws_name(function.__name__),
+            known_as,
             function,
             inspect.iscoroutinefunction(function),
             frozenset(kept),
             dict(refused or {}),
+            known_as.startswith(_FREEING),
         )
         return function
 

@@ -37,7 +37,8 @@ class Service:
     folder, applied in order, each once. ``memory`` makes what it keeps in memory per platform. ``start`` runs when the
     platform starts: takes up timers and consumers from its rows. ``reset`` deletes an account's rows (None: every account).
     ``holds`` are queries that select the event ids the service's rows refer to: "SELECT event FROM sqs_message".
-    ``replied`` gets the outcome of a token the service opened.
+    ``replied`` gets the outcome of a token the service opened. ``outside`` tells what only an outsider can finish:
+    messages held by receivers, queues nobody consumes. ``throttling`` is the code for "no room now".
     """
 
     name: str
@@ -55,4 +56,6 @@ class Service:
     reset: Callable[[Context, str | None], None] | None = None
     holds: Sequence[str] = ()
     replied: Callable[[Context, dict[str, Any], Outcome], None] | None = None
+    outside: Callable[[Context, str | None], list[str]] | None = None
+    throttling: str = "ThrottlingException"
     account_wide: frozenset[str] = field(default_factory=frozenset)

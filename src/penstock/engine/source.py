@@ -35,6 +35,9 @@ class QueueSource(Protocol):
     def settle(self, cx: Context, arn: str, *, done: Sequence[Claimed], failed: Sequence[Claimed]) -> None:
         """Remove what is done; leave what failed to its lease, as the consumer's service does on AWS."""
 
+    def release(self, cx: Context, arn: str, events: Sequence[int]) -> None:
+        """Make the records that carry these journal events claimable at once: the server that held them is gone."""
+
     def available(self, cx: Context, arn: str) -> bool:
         """Whether ``claim`` would give anything now."""
 

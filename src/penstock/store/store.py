@@ -49,13 +49,14 @@ class Transaction(Reader, Protocol):
 class Store(Protocol):
     """The durable state of one platform."""
 
-    def submit(self, work: Callable[[Transaction], Any], done: Done | None = None) -> None:
+    def submit(self, work: Callable[[Transaction], Any], done: Done | None = None, *, frees: bool = False) -> None:
         """Run a work now, in the open group; ``done(result, error)`` once that group is durable.
 
-        To be called on the event loop, from outside any work.
+        ``frees``: it gives room back, so it passes when the disk is full. To be called on the event loop, from
+        outside any work; ``done`` may be called before this returns.
         """
 
-    async def transact(self, work: Callable[[Transaction], T]) -> T:
+    async def transact(self, work: Callable[[Transaction], T], *, frees: bool = False) -> T:
         """Run a work and return its result once it is durable."""
 
     async def read(self, query: Callable[[Reader], T]) -> T:

@@ -1,0 +1,106 @@
+"""Large bodies: content-addressed files, written and synced before a commit names them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+
+class Blobs:
+    """Files and folders under ``root`` whose name is the SHA-256 of their content, in hexadecimal.
+
+    Nothing here is named by the database until it is whole and durable; what a crash leaves half-written has a
+    temporary name and is removed at the next start.
+    """
+
+    def __init__(self, root: Path, *, sync: bool = True) -> None:
+        self.root = root
+        self._sync = sync
+        root.mkdir(parents=True, exist_ok=True)
+        for left in root.glob("*.writing"):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+    def path(self, digest: str) -> Path:
+        """Where the file or folder of this digest is (or would be)."""
+        return self.root / digest
+
+    def has(self, digest: str) -> bool:
+        """Whether it is here, whole."""
+        return self.path(digest).exists()
+
+    async def put(self, data: bytes) -> str:
+        """Keep a body and return its digest, once it is durable."""
+        return await asyncio.to_thread(self._put, data)
+
+    async def put_folder(self, digest: str, fill: Callable[[Path], None]) -> Path:
+        """Keep a folder under a digest that names its content: ``fill(empty folder)`` runs in a thread."""
+        return await asyncio.to_thread(self._put_folder, digest, fill)
+
+    async def get(self, digest: str) -> bytes:
+        """The body with this digest; FileNotFoundError when it is not here."""
+        return await asyncio.to_thread(self.path(digest).read_bytes)
+
+    async def delete(self, digest: str) -> None:
+        """Forget it; nothing happens when it is not here."""
+        await asyncio.to_thread(self._delete, digest)
+
+    def _put(self, data: bytes) -> str:
+        digest = hashlib.sha256(data).hexdigest()
+        path = self.path(digest)
+        if not path.exists():
+            writing = self.root / f"{digest}.{id(data):x}.writing"
+            with writing.open("wb") as file:
+                file.write(data)
+                if self._sync:
+                    file.flush()
+                    os.fsync(file.fileno())
+            writing.rename(path)
+            self._sync_folder(self.root)
+        return digest
+
+    def _put_folder(self, digest: str, fill: Callable[[Path], None]) -> Path:
+        path = self.path(digest)
+        if path.exists():
+            return path
+        writing = self.root / f"{digest}.{id(fill):x}.writing"
+        writing.mkdir()
+        try:
+            fill(writing)
+            if self._sync:
+                for folder, _, files in os.walk(writing):
+                    for name in files:
+                        _sync_path(Path(folder) / name)
+                    _sync_path(Path(folder))
+            writing.rename(path)
+        except FileExistsError:
+            shutil.rmtree(writing)
+        except BaseException:
+            shutil.rmtree(writing, ignore_errors=True)
+            raise
+        self._sync_folder(self.root)
+        return path
+
+    def _delete(self, digest: str) -> None:
+        path = self.path(digest)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+    def _sync_folder(self, folder: Path) -> None:
+        if self._sync:
+            _sync_path(folder)
+
+
+def _sync_path(path: Path) -> None:
+    if path.is_symlink():
+        return
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

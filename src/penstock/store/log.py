@@ -1,0 +1,122 @@
+"""The write-ahead log: syncing it, copying it back into the database, and room for it on the disk."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import sqlite3
+import struct
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from penstock.base.limits import DISK_RESERVE_BYTES, WAL_CHECKPOINT_BYTES, WAL_FULL_BYTES
+
+_logger = logging.getLogger("penstock.store")
+Ended = Callable[[BaseException | None], object]
+
+
+class WriteAheadLog:
+    """The log of one SQLite database. ``call_soon`` brings what a thread ended back to the event loop.
+
+    The log's file and SQLite's shared index of it stay open until the connection is closed: closing a file drops
+    the process's locks on it.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        connection.execute("CREATE TABLE IF NOT EXISTS store_opened (at INTEGER)")  # makes the log's files
+        self._path = path
+        self._file = os.open(f"{path}-wal", os.O_RDWR)
+        self._shared = os.open(f"{path}-shm", os.O_RDONLY)
+        self._frame_bytes = 24 + int(connection.execute("PRAGMA page_size").fetchone()[0])
+        self._sync_thread = ThreadPoolExecutor(1, "penstock-sync")
+        self._checkpoint_thread = ThreadPoolExecutor(1, "penstock-checkpoint")
+        self._copying = False
+        self.copied = False  # the bulk is in the database: restart the log between two groups
+        self._ballast = path.with_name("reserve")
+        self.has_room()
+
+    def sync(self, ended: Ended) -> None:
+        """Have the log reach the disk; ``ended`` is called in another thread."""
+        self._sync_thread.submit(_sync_file, self._file).add_done_callback(lambda f: ended(f.exception()))
+
+    @property
+    def bytes(self) -> int:
+        """How much of the log is in use: mxFrame of the index header (sqlite.org/walformat.html)."""
+        frames: int = struct.unpack("=I", os.pread(self._shared, 4, 16))[0]
+        return frames * self._frame_bytes
+
+    def copy_back(self, ended: Callable[[], None]) -> None:
+        """Copy a long log into the database beside the writer; ``ended``, in another thread, when ``copied`` is set."""
+        if self._copying or self.copied or self.bytes < WAL_CHECKPOINT_BYTES:
+            return
+        self._copying = True
+
+        def copy() -> None:
+            try:
+                _checkpoint(self._path)
+                self.copied = True
+            except sqlite3.Error as error:
+                _logger.warning("a checkpoint failed and will be tried again: %s", error)
+            finally:
+                self._copying = False
+            ended()
+
+        self._checkpoint_thread.submit(copy)
+
+    def restart(self, connection: sqlite3.Connection) -> None:
+        """Copy what has been added since, which is little, and write the log from its start again."""
+        self.copied = False
+        connection.execute("PRAGMA wal_checkpoint(RESTART)")
+
+    def has_room(self) -> bool:
+        """Whether inserts may go on. Some of the disk is kept in reserve, so that deletes can still be logged."""
+        disk = os.statvfs(self._path.parent)
+        room = disk.f_bavail * disk.f_frsize
+        if self.bytes > WAL_FULL_BYTES:
+            return False
+        if self._ballast.exists():
+            return room > 0
+        if room < 2 * DISK_RESERVE_BYTES:
+            return False
+        try:
+            with self._ballast.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, DISK_RESERVE_BYTES)
+        except OSError:
+            self.free_reserve()
+            return False
+        return True
+
+    def free_reserve(self) -> None:
+        """Give the reserve to those who free more."""
+        self._ballast.unlink(missing_ok=True)
+
+    def close_threads(self) -> None:
+        """Wait for what is under way."""
+        self._sync_thread.shutdown(wait=True)
+        self._checkpoint_thread.shutdown(wait=True)
+
+    def close_files(self) -> None:
+        """Close the files; only once the connection is closed."""
+        os.close(self._file)
+        os.close(self._shared)
+
+
+_FULLFSYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)  # macOS: only this reaches the disk itself
+
+
+def _sync_file(fd: int) -> None:
+    if _FULLFSYNC is not None:
+        fcntl.fcntl(fd, _FULLFSYNC)
+    else:
+        os.fdatasync(fd)
+
+
+def _checkpoint(path: Path) -> None:
+    connection = sqlite3.connect(str(path), isolation_level=None, timeout=1)
+    try:
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    finally:
+        connection.close()

@@ -1,0 +1,344 @@
+"""The embedded store: SQLite in WAL mode, one writer on the event loop, group commit.
+
+Works run inline and join the open transaction while the previous group is being synced; then one COMMIT for all
+of them and one fdatasync of the write-ahead log in a helper thread. ``synchronous=NORMAL`` never syncs a commit by
+itself, so that thread's sync is what makes a group durable, and everything computed from the group (answers,
+errors, reads, wake-ups) is held until then.
+
+Invariants:
+- at most one group is open (its transaction may have begun) and at most one is being synced;
+- a work's changes are undone alone, by a savepoint opened at its first write;
+- when SQLite drops the whole transaction (a full disk), its works are run again, each in a transaction of its own.
+
+Rejected: a writer thread (a queue and two context switches per operation cost more than the work itself);
+``synchronous=FULL`` (the sync would run on the event loop).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from penstock.base.errors import PenstockError, StoreError, StoreFull, StoreLost
+from penstock.base.limits import GROUP_OPERATIONS, READER_THREADS
+from penstock.store.log import WriteAheadLog
+from penstock.store.store import Done, Parameters, Reader, Row, Transaction
+from penstock.store.transaction import FULL_HINT, SqliteTransaction
+
+T = TypeVar("T")
+Durability = Literal["full", "os"]
+
+_logger = logging.getLogger("penstock.store")
+_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+
+
+class _Entry:
+    """A work that ran in a group, and who waits for it."""
+
+    __slots__ = ("done", "effects", "error", "result", "work")
+
+    def __init__(self, work: Callable[[Transaction], Any], done: Done | None) -> None:
+        self.work, self.done = work, done
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.effects: list[Callable[[], None]] = []
+
+
+class SqliteStore:
+    """See ``store.Store``. ``path`` is the database file, or None to keep everything in memory.
+
+    ``lost`` is called when a sync fails: nobody knows what the disk holds then, and the process has to end.
+    """
+
+    def __init__(
+        self, path: Path | None, *, durability: Durability = "full", lost: Callable[[StoreLost], None] | None = None
+    ) -> None:
+        self.connection = _connect(path)
+        self.groups_synced = 0  # for the test that counts syncs per acknowledged group
+        self._path = path
+        self._log = WriteAheadLog(path, self.connection) if path is not None else None
+        self._syncs = path is not None and durability == "full"
+        self._lost = lost
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tx = SqliteTransaction(self.connection)
+        self._open: list[_Entry] = []
+        self._syncing: list[_Entry] | None = None
+        self._scheduled = False
+        self._closed = False
+        self._read_threads = ThreadPoolExecutor(READER_THREADS, "penstock-read")
+        self._readers: list[sqlite3.Connection] = []
+
+    # --- works
+
+    def submit(self, work: Callable[[Transaction], Any], done: Done | None = None, *, frees: bool = False) -> None:
+        """Run a work now, in the open group; ``frees``: it gives room back, so it passes when the disk is full."""
+        if self._closed:
+            raise StoreError("the store is closed: the platform is stopping")
+        entry = _Entry(work, done)
+        tx = self._tx
+        changed_before = tx.changed
+        tx.open_work()
+        if not tx.may_insert:
+            tx.may_insert = frees or self._has_room()
+            self._run(entry, changed_before)
+            tx.may_insert = self._has_room()
+        else:
+            self._run(entry, changed_before)
+        self._admit(entry)
+
+    def _run(self, entry: _Entry, changed_before: bool) -> None:
+        tx = self._tx
+        try:
+            entry.result = entry.work(tx)
+            tx.keep_work()
+        except Exception as error:
+            entry.error = error
+            if tx.begun and not self.connection.in_transaction:
+                tx.closed()
+                self._rerun([*self._open, entry])
+                return
+            tx.undo_work(changed_before)
+            entry.error = self._store_error(error)
+            tx.effects = []
+        entry.effects = tx.effects
+
+    def _admit(self, entry: _Entry) -> None:
+        if not self._tx.changed and self._syncing is None and not self._open:
+            # Nothing that is not durable has been seen: the answer may leave at once.
+            self._finish([entry])
+            if self._tx.begun and not self._scheduled:
+                self._schedule()
+            return
+        self._open.append(entry)
+        if self._syncing is None and not self._scheduled:
+            self._schedule()
+        elif len(self._open) >= GROUP_OPERATIONS and self._syncing is None:
+            self._commit()
+
+    def _schedule(self) -> None:
+        self._scheduled = True
+        self._running_loop().call_soon(self._commit)
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop
+
+    # --- groups
+
+    def _commit(self) -> None:
+        self._scheduled = False
+        if self._syncing is not None or self._closed:
+            return  # the group goes on growing until the sync has ended
+        tx, group = self._tx, self._open
+        changed = tx.changed
+        if tx.begun:
+            try:
+                self.connection.execute("COMMIT")
+            except sqlite3.Error:
+                _logger.warning("a commit failed; its %d operations are run one by one", len(group), exc_info=True)
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+                tx.closed()
+                self._rerun(group)
+        tx.closed()
+        log = self._log
+        if log is not None and log.copied:
+            log.restart(self.connection)
+        if not group and not changed:
+            return
+        self._open = []
+        self._syncing = group
+        if log is None or not changed or not self._syncs:
+            self._released(None)
+            return
+        loop = self._running_loop()
+        log.sync(lambda failure: loop.call_soon_threadsafe(self._released, failure))
+
+    def _released(self, failure: BaseException | None) -> None:
+        if failure is not None:
+            self._end_for_good(failure)
+            return
+        group, self._syncing = self._syncing or [], None
+        self.groups_synced += 1
+        self._finish(group)
+        if (self._open or self._tx.begun) and not self._scheduled:
+            self._commit()
+        if self._log is not None:
+            if not self._tx.may_insert:
+                self._tx.may_insert = self._log.has_room()
+            self._log.copy_back(self._copied)
+
+    def _copied(self) -> None:
+        """In the copying thread: have the log restarted at the end of the next group."""
+        self._running_loop().call_soon_threadsafe(self._commit)
+
+    def _finish(self, group: list[_Entry]) -> None:
+        for entry in group:
+            for effect in entry.effects:
+                try:
+                    effect()
+                except Exception:
+                    _logger.exception("an effect after a commit failed")
+        for entry in group:
+            if entry.done is not None:
+                try:
+                    entry.done(entry.result, entry.error)
+                except Exception:
+                    _logger.exception("an answer could not be passed on")
+            elif entry.error is not None and not isinstance(entry.error, PenstockError):
+                _logger.error("a background change failed", exc_info=entry.error)
+
+    def _rerun(self, entries: list[_Entry]) -> None:
+        """Run works again, each in a transaction of its own, since SQLite dropped the one they shared."""
+        if self._log is not None:
+            self._log.free_reserve()
+        tx = self._tx
+        for entry in entries:
+            entry.result, entry.error, entry.effects = None, None, []
+            tx.open_work()
+            tx.may_insert = True
+            try:
+                entry.result = entry.work(tx)
+                tx.keep_work()
+                if self.connection.in_transaction:
+                    self.connection.execute("COMMIT")
+                entry.effects = tx.effects
+            except Exception as error:
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+                entry.error = self._store_error(error)
+            tx.closed()
+        tx.changed = True  # what succeeded is committed and still has to be synced
+        tx.may_insert = self._has_room()
+
+    def _store_error(self, error: Exception) -> Exception:
+        if not isinstance(error, sqlite3.Error) or getattr(error, "sqlite_errorcode", 0) & 0xFF not in _NO_ROOM:
+            return error
+        if self._log is not None:
+            self._log.free_reserve()
+        self._tx.may_insert = False
+        full = StoreFull(f"the disk is full: {FULL_HINT}")
+        full.__cause__ = error
+        return full
+
+    def _end_for_good(self, failure: BaseException) -> None:
+        lost = StoreLost(f"syncing the write-ahead log failed ({failure}): what the disk holds is unknown")
+        self._closed = True
+        for entry in [*(self._syncing or []), *self._open]:
+            entry.error, entry.effects = lost, []
+        if self._lost is not None:
+            self._lost(lost)
+
+    # --- waiting
+
+    async def transact(self, work: Callable[[Transaction], T], *, frees: bool = False) -> T:
+        """Run a work and return its result once it is durable."""
+        future: asyncio.Future[T] = self._running_loop().create_future()
+
+        def done(result: Any, error: BaseException | None) -> None:
+            if future.done():
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        self.submit(work, done, frees=frees)
+        return await future
+
+    @property
+    def unsynced(self) -> bool:
+        """Whether something has been changed that is not durable yet."""
+        return self._tx.changed or self._syncing is not None or bool(self._open)
+
+    async def synced(self) -> None:
+        """Return once everything submitted so far is durable."""
+        if not self.unsynced:
+            return
+        waiter: asyncio.Future[None] = self._running_loop().create_future()
+        self._open.append(_Entry(_nothing, lambda result, error: _set(waiter)))
+        if self._syncing is None and not self._scheduled:
+            self._schedule()
+        await waiter
+
+    async def read(self, query: Callable[[Reader], T]) -> T:
+        """Run a long read in a thread, on the last committed state, and return once that is durable."""
+        if self._path is None:
+            return await self.transact(query)
+        result = await self._running_loop().run_in_executor(self._read_threads, self._read, query)
+        await self.synced()
+        return result
+
+    def _read(self, query: Callable[[Reader], T]) -> T:
+        connection = self._readers.pop() if self._readers else _connect_reader(self._path)
+        try:
+            connection.execute("BEGIN")
+            return query(_Snapshot(connection))
+        finally:
+            connection.execute("ROLLBACK")
+            self._readers.append(connection)
+
+    async def close(self) -> None:
+        """Make everything durable, and give up the database."""
+        if not self._closed:
+            await self.synced()
+        self._closed = True
+        if self._log is not None:
+            self._log.close_threads()
+        self._read_threads.shutdown(wait=True)
+        for reader in self._readers:
+            reader.close()
+        self._readers.clear()
+        self.connection.close()
+        if self._log is not None:
+            self._log.close_files()
+
+    def _has_room(self) -> bool:
+        return self._log is None or self._log.has_room()
+
+
+class _Snapshot:
+    """A reading connection's view: one snapshot."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def all(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+        return self._connection.execute(sql, parameters).fetchall()
+
+    def one(self, sql: str, parameters: Parameters = ()) -> Row | None:
+        row: Row | None = self._connection.execute(sql, parameters).fetchone()
+        return row
+
+
+def _set(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+def _nothing(tx: Transaction) -> None:
+    return None
+
+
+def _connect(path: Path | None) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        str(path) if path is not None else ":memory:", isolation_level=None, cached_statements=1024
+    )
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    connection.execute("PRAGMA cache_size = -65536")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    return connection
+
+
+def _connect_reader(path: Path | None) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA query_only = 1")
+    return connection

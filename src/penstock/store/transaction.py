@@ -1,0 +1,131 @@
+"""The writer's connection, as one work after another sees it: lazy group transaction, lazy savepoints."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from penstock.base.errors import StoreFull
+from penstock.store.store import Parameters, Row, Transaction
+
+T = TypeVar("T")
+FULL_HINT = "free some disk space, or delete or purge what is not needed; writes resume by themselves"
+
+
+class SqliteTransaction:
+    """The writer's connection, seen by one work at a time."""
+
+    __slots__ = ("_connection", "_depth", "_execute", "begun", "changed", "effects", "may_insert", "saved", "wrote")
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._execute = connection.execute
+        self._depth = 0
+        self.begun = False  # the group's transaction
+        self.changed = False  # anything written in the group
+        self.saved = False  # this work's savepoint
+        self.wrote = False  # anything written by this work
+        self.may_insert = True
+        self.effects: list[Callable[[], None]] = []
+
+    def begin(self) -> None:
+        """Open the group's transaction."""
+        self._execute("BEGIN IMMEDIATE")
+        self.begun = True
+
+    def all(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+        """Every row of the query's answer."""
+        if not self.begun:
+            self.begin()
+        return self._execute(sql, parameters).fetchall()
+
+    def one(self, sql: str, parameters: Parameters = ()) -> Row | None:
+        """The first row of the query's answer, or None."""
+        if not self.begun:
+            self.begin()
+        row: Row | None = self._execute(sql, parameters).fetchone()
+        return row
+
+    def _prepare(self, sql: str) -> None:
+        if not self.begun:
+            self.begin()
+        if not self.may_insert and sql.startswith("INSERT"):
+            raise StoreFull(f"the disk is full: {FULL_HINT}")
+        if not self.saved:
+            if self.changed:
+                self._execute("SAVEPOINT work")
+                self.saved = True
+            self.changed = self.wrote = True
+
+    def write(self, sql: str, parameters: Parameters = ()) -> int:
+        """Carry out a statement that changes rows and return how many it changed."""
+        if not self.wrote or not self.may_insert:
+            self._prepare(sql)
+        return self._execute(sql, parameters).rowcount
+
+    def write_many(self, sql: str, parameters: Sequence[Parameters]) -> None:
+        """Carry out one statement once per parameters."""
+        if not self.wrote or not self.may_insert:
+            self._prepare(sql)
+        self._connection.executemany(sql, parameters)
+
+    def returning(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+        """Carry out a statement that changes rows and has a RETURNING clause, and return its rows."""
+        if not self.wrote or not self.may_insert:
+            self._prepare(sql)
+        return self._execute(sql, parameters).fetchall()
+
+    def after(self, effect: Callable[[], None]) -> None:
+        """Do this once the change is durable."""
+        self.effects.append(effect)
+
+    def attempt(self, work: Callable[[Transaction], T]) -> T:
+        """Run a work whose failure undoes only its own changes and effects."""
+        if not self.wrote:
+            self._prepare("")
+        self._depth += 1
+        name, effects = f"attempt_{self._depth}", len(self.effects)
+        self._execute(f"SAVEPOINT {name}")
+        try:
+            result = work(self)
+        except BaseException:
+            if self._connection.in_transaction:
+                self._execute(f"ROLLBACK TO {name}")
+                self._execute(f"RELEASE {name}")
+            del self.effects[effects:]
+            raise
+        else:
+            self._execute(f"RELEASE {name}")
+            return result
+        finally:
+            self._depth -= 1
+
+    # --- one work's life, driven by the store
+
+    def open_work(self) -> None:
+        """A new work starts."""
+        self.saved = self.wrote = False
+        self.effects = []
+        self._depth = 0
+
+    def keep_work(self) -> None:
+        """The work succeeded: its changes stay in the group."""
+        if self.saved:
+            self._execute("RELEASE work")
+
+    def undo_work(self, changed_before: bool) -> None:
+        """The work failed: its changes go."""
+        if not self.wrote:
+            return
+        if self.saved:
+            self._execute("ROLLBACK TO work")
+            self._execute("RELEASE work")
+        else:  # nothing but this work had written in the group
+            self._execute("ROLLBACK")
+            self.begun = False
+            self.changed = changed_before
+
+    def closed(self) -> None:
+        """The group's transaction has ended."""
+        self.begun = self.changed = self.saved = self.wrote = False
