@@ -15,8 +15,10 @@ from penstock.base.clock import MachineClock, PlatformClock
 from penstock.base.names import Names
 from penstock.engine.access import Keys, Principal
 from penstock.engine.compute import Environments
-from penstock.engine.journal import INSERT_EVENT, Delivery
+from penstock.engine.journal import INSERT_EVENT, Delivery, Outcome
+from penstock.engine.quiet import Quiet, UnderWay
 from penstock.engine.wakes import Wakes
+from penstock.store.blobs import Blobs
 from penstock.store.store import Reader, Row, Store, Transaction
 
 T = TypeVar("T")
@@ -51,12 +53,41 @@ class Caller(Protocol):
     async def call_waiting(self, call: Call) -> dict[str, Any]: ...
 
 
-class Work(Protocol):
-    """Keeps track of what is under way, for quiet."""
+class Pumping(Protocol):
+    """Lets consumers (``pump.Consumer``) take batches from sources."""
 
-    def begin(self, what: str, account: str) -> int: ...
+    def start(self, consumer: Any) -> None: ...
 
-    def end(self, ticket: int) -> None: ...
+    async def stop(self, id_: str) -> None: ...
+
+    def running(self, id_: str) -> int: ...
+
+
+class Tokens(Protocol):
+    """Tokens that outcomes resolve; see ``delivery.Deliveries``."""
+
+    def open_token(self, cx: Context, detail: dict[str, Any]) -> int: ...
+
+    def resolve(self, parts: Parts, tx: Transaction, token: int, outcome: Outcome) -> bool: ...
+
+
+class Control(Protocol):
+    """The platform as a whole, for its own API."""
+
+    def health(self) -> dict[str, Any]:
+        """What is ready and what is in force: durability, sandbox, address, clock, applications."""
+
+    async def freeze(self) -> int:
+        """Stop platform time, durably; its moment in ms."""
+
+    async def resume(self) -> int:
+        """Let platform time flow again, durably; its moment in ms."""
+
+    async def advance(self, to: int) -> int:
+        """Move platform time to ``to`` with everything that is due until then; how many timers fired."""
+
+    async def reset(self, account: str | None) -> None:
+        """Delete everything an account has (None: everything); nothing old can write into the clean state."""
 
 
 @dataclass(slots=True)
@@ -69,13 +100,19 @@ class Parts:
     names: Names
     keys: Keys
     wakes: Wakes
-    work: Work
+    work: UnderWay
     states: dict[str, Any]  # a service's memory: caches and waiters that a restart may lose
     deliverer: Deliverer
     caller: Caller
     endpoint: str  # the platform's own URL, as functions on this machine reach it
     spawn: Callable[[Coroutine[Any, Any, Any], str], None]  # run in the background; a failure is logged, not lost
     environments: Environments
+    pump: Pumping
+    tokens: Tokens
+    quiet: Quiet
+    control: Control
+    blobs: Blobs
+    applications: Any = None  # deploy.Applications: what templates have made here
 
 
 class Context:
@@ -282,6 +319,12 @@ class WaitingContext:
         return await self.parts.caller.call_waiting(
             _inner(self.call_, service, operation, request, as_, account, region)
         )
+
+    def set_aside(self) -> None:
+        """This operation does not hold up quiet from now on: it waits for quiet itself, or only watches."""
+        if self.ticket is not None:
+            self.parts.work.end(self.ticket)
+            self.ticket = None
 
     async def woken(self, key: str, timeout_ms: float | None) -> bool:
         """Wait idly to be woken: does not hold up quiet. False when the machine's time ran out first."""

@@ -20,7 +20,7 @@ from penstock.engine.access import root
 from penstock.engine.context import Call, Context, Parts
 from penstock.engine.journal import DELIVERED, EXPIRED, FAILED, WAITING, Delivery, Outcome
 from penstock.engine.registry import Registry
-from penstock.engine.source import CodeTarget, StoreTarget
+from penstock.engine.source import CodeTarget, StoreTarget, is_store_target
 from penstock.store.store import Transaction
 
 _logger = logging.getLogger("penstock.delivery")
@@ -53,12 +53,17 @@ class Deliveries:
             )
             journal.insert(cx.tx, delivery)
             self.failed(cx.parts, cx.tx, delivery, error, cx.now)
-        elif hasattr(target, "accept") and self._may_accept(cx, delivery):
-            journal.insert(cx.tx, delivery)
-            self.accept(cx.parts, cx.tx, target, delivery, cx.now)
+        elif is_store_target(target) and self._may_accept(cx, delivery):
+            refused = self._accept(cx.parts, cx.tx, target, delivery, cx.now)
+            if refused is None:
+                delivery.state, delivery.ended, delivery.outcome = DELIVERED, cx.now, {}
+                journal.insert(cx.tx, delivery)
+                self._after_end(cx.parts, cx.tx, delivery, Outcome(DELIVERED))
+            else:
+                journal.insert(cx.tx, delivery)
+                self.failed(cx.parts, cx.tx, delivery, refused, cx.now)
         else:
             journal.insert(cx.tx, delivery)
-        if delivery.state == WAITING:
             cx.after(lambda: self._hint(delivery.target, delivery.due))
 
     def _may_accept(self, cx: Context, delivery: Delivery) -> bool:
@@ -68,24 +73,31 @@ class Deliveries:
             return True
         return cx.one(_EARLIER, (delivery.target, delivery.order_key)) is None
 
-    def accept(self, parts: Parts, tx: Transaction, target: Any, delivery: Delivery, now: int) -> None:
-        """Have a store target take a recorded delivery, in this transaction; its refusal counts as an attempt."""
+    def accept(self, parts: Parts, tx: Transaction, target: StoreTarget, delivery: Delivery, now: int) -> None:
+        """Have a store target take a waiting delivery, in this transaction; its refusal counts as an attempt."""
+        refused = self._accept(parts, tx, target, delivery, now)
+        if refused is None:
+            self.end(parts, tx, delivery, Outcome(DELIVERED), now)
+        else:
+            self.failed(parts, tx, delivery, refused, now)
+
+    def _accept(
+        self, parts: Parts, tx: Transaction, target: Any, delivery: Delivery, now: int
+    ) -> DeliveryError | None:
         delivery.attempts += 1
         delivery.started = now
-        cx = self._context(parts, tx, delivery, delivery.target)
+        cx = self.context(parts, tx, delivery, delivery.target)
         payload = journal.payload_of(tx, delivery)
         self._depth += 1
         try:
             tx.attempt(lambda _: target.accept(cx, delivery, payload))
         except DeliveryError as error:
-            self.failed(parts, tx, delivery, error, now)
+            return error
         except StoreError as error:
-            self.failed(parts, tx, delivery, Throttled(str(error), code="ThrottlingException"), now)
-        else:
-            tx.write("UPDATE delivery SET attempts = ?, started = ? WHERE id = ?", (delivery.attempts, now, delivery.id))
-            self.end(parts, tx, delivery, Outcome(DELIVERED), now)
+            return Throttled(str(error), code="ThrottlingException")
         finally:
             self._depth -= 1
+        return None
 
     def failed(self, parts: Parts, tx: Transaction, delivery: Delivery, error: DeliveryError, now: int) -> None:
         """An attempt failed: plan the next one, or end the delivery."""
@@ -125,11 +137,14 @@ class Deliveries:
     def end(self, parts: Parts, tx: Transaction, delivery: Delivery, outcome: Outcome, now: int) -> None:
         """Write the outcome; resolve who waits for it; do what the kind does at the end."""
         journal.end(tx, delivery, outcome, now)
+        self._after_end(parts, tx, delivery, outcome)
+
+    def _after_end(self, parts: Parts, tx: Transaction, delivery: Delivery, outcome: Outcome) -> None:
         if delivery.reply_to is not None:
             self.resolve(parts, tx, delivery.reply_to, outcome)
         kind = self._registry.kind(delivery.kind)
         if kind.ended is not None:
-            kind.ended(self._context(parts, tx, delivery, delivery.source), delivery, outcome)
+            kind.ended(self.context(parts, tx, delivery, delivery.source), delivery, outcome)
 
     # --- tokens
 
@@ -155,7 +170,7 @@ class Deliveries:
             replied(Context(parts, tx, call), orjson.loads(detail), outcome)
         return True
 
-    def _context(self, parts: Parts, tx: Transaction, delivery: Delivery, arn: str) -> Context:
+    def context(self, parts: Parts, tx: Transaction, delivery: Delivery, arn: str) -> Context:
         """A context in the account and region of the service that this ARN belongs to."""
         try:
             at = Arn.parse(arn)

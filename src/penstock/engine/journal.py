@@ -109,8 +109,8 @@ def end(tx: Transaction, d: Delivery, outcome: Outcome, now: int) -> None:
     if outcome.detail:
         d.outcome |= outcome.detail
     tx.write(
-        "UPDATE delivery SET state = ?, ended = ?, run = ?, outcome = ? WHERE id = ?",
-        (d.state, now, d.run, orjson.dumps(d.outcome).decode() if d.outcome else None, d.id),
+        "UPDATE delivery SET state = ?, attempts = ?, started = ?, ended = ?, run = ?, outcome = ? WHERE id = ?",
+        (d.state, d.attempts, d.started, now, d.run, orjson.dumps(d.outcome).decode() if d.outcome else None, d.id),
     )
 
 

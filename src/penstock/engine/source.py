@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 from penstock.engine.context import Context, WaitingContext
 from penstock.engine.journal import Delivery
@@ -60,3 +60,8 @@ class CodeTarget(Protocol):
 
         ``delivery.run`` is the id to run under. RefusedForNow, Throttled or Undeliverable when it failed.
         """
+
+
+def is_store_target(target: StoreTarget | CodeTarget | None) -> TypeGuard[StoreTarget]:
+    """Whether the target only writes to the store, and so accepts exactly once."""
+    return hasattr(target, "accept")

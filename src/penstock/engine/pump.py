@@ -1,0 +1,308 @@
+"""The pump: takes batches from queue sources for their consumers, as soon as there is something to take.
+
+A consumer is woken by the source (no polling interval), claims in one transaction (which counts the receive and
+records one hop per record), hands the batch on once that is durable, and settles it. Each consumer has its own
+batches and its own limit, so that a slow one blocks nobody else.
+
+Scaling follows Lambda's documented pollers: a consumer starts with 5 concurrent batches and gets 5 more a second
+(300 a minute) while every one of them finds work, up to its maximum; when it runs dry it starts over.
+(docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from penstock.base.clock import Timer
+from penstock.base.errors import DeliveryError
+from penstock.base.names import Arn
+from penstock.engine import journal
+from penstock.engine.access import root
+from penstock.engine.context import Call, Context, Parts
+from penstock.engine.journal import DELIVERED, FAILED, FILTERED, RUNNING, Delivery, Outcome
+from penstock.engine.registry import Registry
+from penstock.engine.source import Claimed, QueueSource
+from penstock.store.store import Transaction
+
+INITIAL_CONCURRENCY = 5  # batches at once
+CONCURRENCY_STEP = 5  # more batches at once
+CONCURRENCY_STEP_MS = 1000  # machine ms between two steps
+MAXIMUM_CONCURRENCY = 1250  # batches at once of one consumer
+
+_logger = logging.getLogger("penstock.pump")
+
+
+@dataclass(slots=True)
+class Handled:
+    """How a batch ended: the ids (``Claimed.id``) that failed, and for the journal why."""
+
+    failed: frozenset[str] = frozenset()
+    code: str = ""
+    message: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Consumer:
+    """Somebody who takes batches from a source.
+
+    ``window_ms`` is how long, in platform time, a batch waits to fill up; ``max_bytes`` bounds its records' sizes;
+    ``lease_ms`` None takes the source's own. ``accepts(record)`` is the filter: what it turns down is removed.
+    ``handle(records, run)`` runs the batch; a DeliveryError fails all of it.
+    """
+
+    id: str
+    kind: str
+    source: str
+    target: str
+    account: str
+    region: str
+    batch_size: int
+    handle: Callable[[list[Claimed], int], Awaitable[Handled]]
+    accepts: Callable[[dict[str, Any]], bool] | None = None
+    window_ms: int = 0
+    max_bytes: int = 6 * 1024 * 1024
+    max_concurrency: int = MAXIMUM_CONCURRENCY
+    lease_ms: int | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Batch:
+    """Records on their way: ``deliveries`` are their hops, in the same order."""
+
+    run: int
+    records: list[Claimed] = field(default_factory=list)
+    deliveries: list[Delivery] = field(default_factory=list)
+    bytes: int = 0
+
+
+class _Line:
+    """One consumer at work."""
+
+    def __init__(self, pump: Pump, consumer: Consumer, source: QueueSource) -> None:
+        self.pump, self.consumer, self.source = pump, consumer, source
+        self.batches: set[asyncio.Task[None]] = set()
+        self.concurrency = INITIAL_CONCURRENCY
+        self.grown_at = 0.0
+        self.dirty = True  # something may be there to take
+        self.claiming = False
+        self.held: _Batch | None = None  # fills up until its window ends
+        self.window: Timer | None = None
+        self.timer: Timer | None = None
+        self.stopped = False
+        self.unlisten = pump.parts.wakes.listen(consumer.source, self.wake)
+        arn = Arn.parse(consumer.source)
+        self.call = Call(arn.service, "Consume", {}, arn.account, arn.region, root(arn.account), pump.parts.names.uuid())
+
+    def wake(self) -> None:
+        """There may be something to take."""
+        self.dirty = True
+        if not self.claiming and not self.stopped and self._room() > 0:
+            self.claiming = True
+            asyncio.get_running_loop().call_soon(self._claim)
+
+    def _room(self) -> int:
+        return min(self.concurrency, self.consumer.max_concurrency) - len(self.batches)
+
+    def _claim(self) -> None:
+        if self.stopped:
+            self.claiming = False
+            return
+        self.dirty = False
+        batch = self.held or _Batch(self.pump.parts.names.id())
+        self.pump.parts.store.submit(lambda tx: self._take(tx, batch), lambda r, e: self._taken(batch, r, e))
+
+    def _take(self, tx: Transaction, batch: _Batch) -> tuple[list[Claimed], list[Delivery], bool, int | None]:
+        consumer, cx = self.consumer, Context(self.pump.parts, tx, self.call)
+        claimed = self.source.claim(
+            cx, consumer.source, limit=consumer.batch_size - len(batch.records), lease_ms=consumer.lease_ms,
+            max_bytes=consumer.max_bytes - batch.bytes,
+        )  # fmt: skip
+        records: list[Claimed] = []
+        deliveries: list[Delivery] = []
+        turned_down: list[Claimed] = []
+        for record in claimed:
+            accepted = consumer.accepts is None or consumer.accepts(record.record)
+            delivery = Delivery(
+                id=cx.names.id(), event=record.event, account=consumer.account, region=consumer.region,
+                kind=consumer.kind, source=consumer.source, target=consumer.target, at=cx.now, started=cx.now,
+                state=RUNNING if accepted else FILTERED, ended=None if accepted else cx.now, attempts=1,
+                due=cx.now, run=batch.run if accepted else None, detail={"consumer": consumer.id},
+            )  # fmt: skip
+            journal.insert(tx, delivery)
+            if accepted:
+                records.append(record)
+                deliveries.append(delivery)
+            else:
+                turned_down.append(record)
+        if turned_down:
+            self.source.settle(cx, consumer.source, done=turned_down, failed=())
+        later = None if claimed else self.source.next_available(cx, consumer.source)
+        return records, deliveries, bool(claimed), later
+
+    def _taken(self, batch: _Batch, result: Any, error: BaseException | None) -> None:
+        self.claiming = False
+        if error is not None:
+            _logger.warning("taking from %s failed: %s", self.consumer.source, error)
+            asyncio.get_running_loop().call_later(1.0, self.wake)
+            return
+        records, deliveries, found, later = result
+        batch.records += records
+        batch.deliveries += deliveries
+        batch.bytes += sum(record.size for record in records)
+        if batch.records:
+            self._run_or_hold(batch, found)
+        if found:
+            self.wake()
+        elif later is not None:
+            self._arm(later)
+        if not found and not self.batches:
+            self.concurrency = INITIAL_CONCURRENCY
+
+    def _run_or_hold(self, batch: _Batch, found: bool) -> None:
+        consumer = self.consumer
+        full = len(batch.records) >= consumer.batch_size or batch.bytes >= consumer.max_bytes
+        if consumer.window_ms == 0 or full or self.stopped:
+            self._run(batch)
+        elif self.held is None:
+            self.held = batch
+            clock = self.pump.parts.clock
+            self.window = clock.call_at(clock.now() + consumer.window_ms, self._window_ended)
+
+    def _window_ended(self) -> None:
+        if self.held is not None:
+            self._run(self.held)
+
+    def _run(self, batch: _Batch) -> None:
+        if self.held is batch:
+            self.held = None
+            if self.window is not None:
+                self.window.cancel()
+        task = asyncio.get_running_loop().create_task(self._handle(batch))
+        self.batches.add(task)
+        task.add_done_callback(self._handled)
+        self._grow()
+
+    def _grow(self) -> None:
+        now = self.pump.parts.machine.monotonic_ms()
+        if len(self.batches) >= self.concurrency and now - self.grown_at >= CONCURRENCY_STEP_MS:
+            self.grown_at = now
+            self.concurrency = min(self.concurrency + CONCURRENCY_STEP, MAXIMUM_CONCURRENCY)
+
+    async def _handle(self, batch: _Batch) -> None:
+        try:
+            handled = await self.consumer.handle(batch.records, batch.run)
+        except DeliveryError as error:
+            handled = Handled(frozenset(record.id for record in batch.records), error.code, error.message)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            _logger.exception("the consumer of %s failed unexpectedly", self.consumer.source)
+            failed = frozenset(record.id for record in batch.records)
+            handled = Handled(failed, "InternalFailure", f"{type(error).__name__}: {error}")
+        await self.pump.parts.store.transact(lambda tx: self._settle(tx, batch, handled))
+
+    def _settle(self, tx: Transaction, batch: _Batch, handled: Handled) -> None:
+        cx = Context(self.pump.parts, tx, self.call)
+        done = [record for record in batch.records if record.id not in handled.failed]
+        failed = [record for record in batch.records if record.id in handled.failed]
+        self.source.settle(cx, self.consumer.source, done=done, failed=failed)
+        for record, delivery in zip(batch.records, batch.deliveries, strict=True):
+            if record.id in handled.failed:
+                journal.failed_attempt(
+                    tx, delivery, ended=cx.now, code=handled.code, message=handled.message, run=batch.run
+                )
+                outcome = Outcome(FAILED, handled.code, handled.message, run=batch.run)
+            else:
+                outcome = Outcome(DELIVERED, run=batch.run)
+            journal.end(tx, delivery, outcome, cx.now)
+
+    def _handled(self, task: asyncio.Task[None]) -> None:
+        self.batches.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _logger.error("settling a batch of %s failed", self.consumer.source, exc_info=task.exception())
+        if not self.stopped:
+            self.wake()
+
+    def _arm(self, due: int) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = self.pump.parts.clock.call_at(due, self.wake)
+
+    async def stop(self) -> None:
+        """Take nothing more and return once what was taken is settled."""
+        self.stopped = True
+        self.unlisten()
+        for timer in (self.timer, self.window):
+            if timer is not None:
+                timer.cancel()
+        if self.held is not None:
+            self._run(self.held)
+        await asyncio.gather(*self.batches, return_exceptions=True)
+
+    def cancel(self) -> None:
+        """End at once: the platform stops. What runs is taken up at the next start."""
+        self.stopped = True
+        self.unlisten()
+        for timer in (self.timer, self.window):
+            if timer is not None:
+                timer.cancel()
+        for task in self.batches:
+            task.cancel()
+
+
+class Pump:
+    """All consumers of this platform's sources."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self.parts: Parts
+        self._lines: dict[str, _Line] = {}
+
+    def start(self, consumer: Consumer) -> None:
+        """Let a consumer take from its source from now on; replaces nothing: ``stop`` an earlier one first."""
+        service = self._registry.of_arn(consumer.source)
+        if service is None or service.source is None:
+            raise ValueError(f"nothing can be taken from {consumer.source}")
+        line = self._lines[consumer.id] = _Line(self, consumer, service.source)
+        line.wake()
+
+    async def stop(self, id_: str) -> None:
+        """Let a consumer take nothing more; returns once what it has taken is settled."""
+        line = self._lines.pop(id_, None)
+        if line is not None:
+            await line.stop()
+
+    def running(self, id_: str) -> int:
+        """How many batches of a consumer are under way."""
+        line = self._lines.get(id_)
+        return len(line.batches) if line is not None else 0
+
+    def consumers(self, source: str) -> list[Consumer]:
+        """Who takes from this source."""
+        return [line.consumer for line in self._lines.values() if line.consumer.source == source]
+
+    def busy(self, account: str | None) -> list[str]:
+        """What is being taken or handled now, a phrase each."""
+        return [
+            f"{len(line.batches) or 'a'} batch(es) from {line.consumer.source} for {line.consumer.target}"
+            for line in self._lines.values()
+            if (line.batches or line.claiming or line.dirty) and account in (None, line.consumer.account)
+        ]
+
+    def cancel(self, account: str | None) -> None:
+        """End every consumer of an account at once."""
+        for id_, line in list(self._lines.items()):
+            if account in (None, line.consumer.account):
+                del self._lines[id_]
+                line.cancel()
+
+    async def close(self) -> None:
+        """End every consumer at once."""
+        lines, self._lines = list(self._lines.values()), {}
+        for line in lines:
+            line.cancel()
+        await asyncio.gather(*(task for line in lines for task in line.batches), return_exceptions=True)

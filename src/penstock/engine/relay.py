@@ -1,0 +1,254 @@
+"""The relay: carries out the deliveries that wait, in order of (due, id) per target, fairly over targets.
+
+Rows are the truth. In memory it keeps, per target, when the earliest waiting row is due (a hint), and what runs. A
+turn is one transaction: it lets store targets accept, and marks what runs user code as running, its attempt counted,
+before the attempt begins. An ordering key blocks only itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from penstock.base.clock import Timer
+from penstock.base.errors import DeliveryError, RefusedForNow, Undeliverable
+from penstock.base.limits import RELAY_RUNNING, RELAY_RUNNING_PER_TARGET, RELAY_SLICE
+from penstock.engine import journal
+from penstock.engine.access import root
+from penstock.engine.context import Call, Parts, WaitingContext
+from penstock.engine.delivery import Deliveries, refusal
+from penstock.engine.journal import DELIVERED, RUNNING, SELECT_DELIVERY, Delivery, Outcome, delivery_of
+from penstock.engine.registry import Registry
+from penstock.engine.source import is_store_target
+from penstock.store.store import Transaction
+
+_TARGETS = """
+WITH RECURSIVE waiting (target) AS (
+    SELECT min(target) FROM delivery WHERE state = 0
+    UNION ALL
+    SELECT (SELECT min(target) FROM delivery WHERE state = 0 AND target > waiting.target)
+    FROM waiting WHERE waiting.target IS NOT NULL
+)
+SELECT target, (SELECT min(due) FROM delivery WHERE state = 0 AND target = waiting.target)
+FROM waiting WHERE target IS NOT NULL
+"""
+_READY = f"""{SELECT_DELIVERY} AS d WHERE state = 0 AND target = ? AND due <= ? AND (order_key IS NULL OR NOT EXISTS (
+    SELECT 1 FROM delivery AS e
+    WHERE e.target = d.target AND e.order_key = d.order_key AND e.id < d.id AND e.state < 2
+)) ORDER BY due, id LIMIT ?"""
+_NEXT = "SELECT min(due) FROM delivery WHERE state = 0 AND target = ? AND due > ?"
+_START = "UPDATE delivery SET state = 1, attempts = ?, started = ?, run = ? WHERE id = ?"
+_INTERRUPTED = f"{SELECT_DELIVERY} WHERE state = 1 ORDER BY id"
+
+Started = list[tuple[Delivery, bytes]]
+
+
+class Relay:
+    """Carries out deliveries; ``hint`` says that one waits, ``busy`` what is due or running now."""
+
+    def __init__(self, registry: Registry, deliveries: Deliveries) -> None:
+        self._registry = registry
+        self._deliveries = deliveries
+        self._parts: Parts
+        self._due: dict[str, int] = {}  # target → when its earliest waiting delivery is due
+        self._blocked: set[str] = set()  # have due rows behind what runs: looked at again when that ends
+        self._running: dict[int, Delivery] = {}
+        self._per_target: dict[str, int] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._turning = False
+        self._scheduled = False
+        self._closed = False
+        self._timer: Timer | None = None
+
+    def hint(self, target: str, due: int) -> None:
+        """A delivery to this target waits until ``due``."""
+        self._due[target] = min(due, self._due.get(target, due))
+        self._wake()
+
+    async def start(self, parts: Parts) -> None:
+        """Take up what an earlier server left: what waited, and what it was running when it ended."""
+        self._parts = parts
+        await parts.store.transact(self._recover)
+        self._due.update(dict(await parts.store.transact(lambda tx: tx.all(_TARGETS))))
+        self._wake()
+
+    def _recover(self, tx: Transaction) -> None:
+        """An attempt that ran when the server ended has been counted: it failed, whatever it had done."""
+        now = self._parts.clock.now()
+        for row in tx.all(_INTERRUPTED):
+            delivery = delivery_of(row)
+            service = self._registry.of_arn(delivery.source)
+            if service is not None and service.source is not None:
+                # A batch taken from a source: the lease was the old server's, so the record is free again.
+                cx = self._deliveries.context(self._parts, tx, delivery, delivery.source)
+                service.source.release(cx, delivery.source, [delivery.event])
+                journal.end(tx, delivery, Outcome(journal.FAILED, "Interrupted", "the server ended meanwhile"), now)
+            else:
+                error = RefusedForNow("the server ended while this attempt ran", code="Interrupted")
+                self._deliveries.failed(self._parts, tx, delivery, error, now)
+
+    # --- turns
+
+    def _wake(self) -> None:
+        if not self._scheduled and not self._turning and not self._closed:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _ready(self, now: int) -> list[str]:
+        room = RELAY_RUNNING - len(self._running)
+        return [
+            target
+            for target, due in self._due.items()
+            if due <= now
+            and (room > 0 or is_store_target(self._deliveries.target(target)))
+            and self._per_target.get(target, 0) < RELAY_RUNNING_PER_TARGET
+        ]
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        if self._closed:
+            return
+        targets = self._ready(self._parts.clock.now())
+        if not targets:
+            self._arm()
+            return
+        self._turning = True
+        self._parts.store.submit(lambda tx: self._take(tx, targets), self._taken)
+
+    def _take(self, tx: Transaction, targets: Iterable[str]) -> tuple[Started, dict[str, int | None], set[str]]:
+        now = self._parts.clock.now()
+        started: Started = []
+        next_due: dict[str, int | None] = {}
+        blocked: set[str] = set()
+        for target in targets:
+            room = RELAY_RUNNING_PER_TARGET - self._per_target.get(target, 0)
+            taker = self._deliveries.target(target)
+            rows = tx.all(_READY, (target, now, min(RELAY_SLICE, room)))
+            for row in rows:
+                delivery = delivery_of(row)
+                if delivery.expires is not None and now >= delivery.expires:
+                    self._deliveries.expire(self._parts, tx, delivery, now)
+                elif taker is None:
+                    error = Undeliverable(f"nothing on this platform takes deliveries to {target}")
+                    self._deliveries.failed(self._parts, tx, delivery, error, now)
+                elif is_store_target(taker):
+                    self._deliveries.accept(self._parts, tx, taker, delivery, now)
+                elif len(started) + len(self._running) < RELAY_RUNNING:
+                    started.append((self._begin(tx, delivery, now), journal.payload_of(tx, delivery)))
+            if not rows:
+                blocked.add(target)
+            # Whoever is due but waits behind another's ordering key is looked at when that one moves.
+            later = tx.one(_NEXT, (target, -1 if rows else now))
+            next_due[target] = later[0] if later else None
+        return started, next_due, blocked
+
+    def _begin(self, tx: Transaction, delivery: Delivery, now: int) -> Delivery:
+        delivery.state, delivery.started, delivery.run = RUNNING, now, self._parts.names.id()
+        delivery.attempts += 1
+        tx.write(_START, (delivery.attempts, now, delivery.run, delivery.id))
+        return delivery
+
+    def _taken(self, result: Any, error: BaseException | None) -> None:
+        self._turning = False
+        if self._closed:
+            return
+        if error is not None:  # no room on the disk: look again in a second, or when something else happens
+            asyncio.get_running_loop().call_later(1.0, self._wake)
+            return
+        started, next_due, blocked = result
+        for target, due in next_due.items():
+            if due is None:
+                self._due.pop(target, None)
+            else:
+                self._due[target] = due
+        self._blocked |= blocked
+        for delivery, payload in started:
+            self._running[delivery.id] = delivery
+            self._per_target[delivery.target] = self._per_target.get(delivery.target, 0) + 1
+            task = asyncio.get_running_loop().create_task(self._attempt(delivery, payload))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        self._wake()
+
+    def _arm(self) -> None:
+        """Be woken when the next delivery is due."""
+        now = self._parts.clock.now()
+        later = [due for due in self._due.values() if due > now]
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if later:
+            self._timer = self._parts.clock.call_at(min(later), self._wake)
+
+    # --- attempts
+
+    async def _attempt(self, delivery: Delivery, payload: bytes) -> None:
+        target: Any = self._deliveries.target(delivery.target)
+        service = self._registry.of_arn(delivery.target)
+        name = service.name if service is not None else ""
+        principal = root(delivery.account)
+        run_id = self._parts.names.uuid()
+        call = Call(name, "Attempt", {}, delivery.account, delivery.region, principal, run_id)
+        result: dict[str, Any] = {}
+        failure: DeliveryError | None = None
+        try:
+            result = await target.attempt(WaitingContext(self._parts, call), delivery, payload)
+        except DeliveryError as error:
+            failure = error
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            failure = refusal(error)
+        self._parts.store.submit(lambda tx: self._end(tx, delivery, result, failure), lambda *_: self._ended(delivery))
+
+    def _end(self, tx: Transaction, delivery: Delivery, result: dict[str, Any], failure: DeliveryError | None) -> None:
+        row = tx.one(f"{SELECT_DELIVERY} WHERE id = ?", (delivery.id,))
+        if row is None or row[7] != RUNNING:
+            return  # a reset has deleted it meanwhile
+        current = delivery_of(row)
+        now = self._parts.clock.now()
+        if failure is not None:
+            self._deliveries.failed(self._parts, tx, current, failure, now)
+            return
+        detail = {key: value for key, value in result.items() if key != "result"}
+        outcome = Outcome(DELIVERED, result=result.get("result"), run=current.run, detail=detail)
+        self._deliveries.end(self._parts, tx, current, outcome, now)
+
+    def _ended(self, delivery: Delivery) -> None:
+        self._running.pop(delivery.id, None)
+        left = self._per_target.get(delivery.target, 1) - 1
+        if left:
+            self._per_target[delivery.target] = left
+        else:
+            self._per_target.pop(delivery.target, None)
+        if delivery.target in self._blocked:
+            self._blocked.discard(delivery.target)
+            self._due[delivery.target] = 0
+        self._wake()
+
+    # --- quiet
+
+    def busy(self, account: str | None) -> list[str]:
+        """What is due now or running, a phrase each."""
+        now = self._parts.clock.now()
+        phrases = [
+            f"delivery {delivery.id} to {delivery.target} runs (attempt {delivery.attempts})"
+            for delivery in self._running.values()
+            if account is None or delivery.account == account
+        ]
+        phrases += [
+            f"deliveries to {target} are due"
+            for target, due in self._due.items()
+            if due <= now and (account is None or f":{account}:" in target)
+        ]
+        return phrases
+
+    async def close(self) -> None:
+        """Stop; what runs is cancelled and counts as failed at the next start."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
