@@ -83,13 +83,15 @@ class Dispatcher:
         operation = self._operation(call)
         if operation.waits:
             raise TypeError(f"{call.service} {call.operation} waits: it cannot be part of a transaction")
-        self._check(call)
+        if not operation.internal:
+            self._check(call)
         return operation.function(Context(self.parts, cx.tx, call), call.request) or {}
 
     async def call_waiting(self, call: Call) -> dict[str, Any]:
         """Carry out another operation; its answer is durable."""
         operation = self._operation(call)
-        self._check(call)
+        if not operation.internal:
+            self._check(call)
         if operation.waits:
             return await operation.function(WaitingContext(self.parts, call), call.request) or {}
         parts, function = self.parts, operation.function

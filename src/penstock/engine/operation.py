@@ -29,7 +29,8 @@ Response = dict[str, Any]
 class Operation:
     """One operation of a service. ``name`` is AWS's, such as SendMessage; ``waits`` whether it is ``async def``.
 
-    ``frees``: it gives room back, so the store lets it pass when the disk is full.
+    ``frees``: it gives room back, so the store lets it pass when the disk is full. ``internal``: it is not in AWS's
+    model, so that only other services reach it, unchecked, through ``Context.call``.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Operation:
     kept: frozenset[str] = frozenset()
     refused: Mapping[str, str] = field(default_factory=dict)
     frees: bool = False
+    internal: bool = False
 
 
 def aws_name(snake: str) -> str:
@@ -49,7 +51,11 @@ def aws_name(snake: str) -> str:
 def operation(function: Callable[..., Any], /) -> Callable[..., Any]: ...
 @overload
 def operation(
-    *, name: str | None = None, kept: Iterable[str] = (), refused: Mapping[str, str] | None = None
+    *,
+    name: str | None = None,
+    kept: Iterable[str] = (),
+    refused: Mapping[str, str] | None = None,
+    internal: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]: ...
 def operation(
     function: Callable[..., Any] | None = None,
@@ -58,6 +64,7 @@ def operation(
     name: str | None = None,
     kept: Iterable[str] = (),
     refused: Mapping[str, str] | None = None,
+    internal: bool = False,
 ) -> Any:
     """Mark a function as an operation. ``name`` where AWS's is not the function's in camel case (PutRolePolicy is)."""
 
@@ -70,6 +77,7 @@ def operation(
             frozenset(kept),
             dict(refused or {}),
             known_as.startswith(_FREEING),
+            internal,
         )
         return function
 
