@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from penstock.base.errors import ApiError, ValidationError
+from penstock.engine.body import FileBody
 from penstock.engine.model.pattern import compile_pattern
 from penstock.engine.model.shapes import FLOATS, INTEGERS, Member, Shape
 
@@ -117,6 +118,10 @@ def _lower(name: str) -> str:
     return name[:1].lower() + name[1:]
 
 
+Constraints = Callable[[Any], list[str]]
+"""What a scalar breaks: "Member must have length ...", in AWS's order; raises when the type is wrong."""
+
+
 class _Compiler:
     """Makes the checks of one operation; recursive shapes refer to themselves through ``done``."""
 
@@ -135,14 +140,15 @@ class _Compiler:
         if name in self.open:
             return lambda value, path, problems: _recurse(self.done[name], value, path, problems)
         self.open.add(name)
+        check: Check | None
         if shape.type == "structure":
-            check: Check | None = self._structure(shape)
+            check = self._structure(shape)
         elif shape.type == "list":
             check = self._list(shape)
         elif shape.type == "map":
             check = self._map(shape)
         else:
-            check = self._scalar(shape)
+            check = _scalar(shape, self.constrained)
         self.open.discard(name)
         self.done[name] = check
         return check
@@ -153,40 +159,220 @@ class _Compiler:
             check = self.compile(member)
             if check is not None:
                 members[name] = (_lower(name), check)
-        # A payload that streams may be empty, and what an SDK fills in by itself AWS does not miss.
+        # Event streams are not there yet when the request is checked.
         required = [(name, _lower(name)) for name in shape.required if not shape.members[name].shape.event_stream]
 
         def structure(value: Any, path: str, problems: Problems) -> None:
             if not isinstance(value, dict):
                 raise wrong_type(value, "Structure")
+            prefix = path + "." if path else ""
             for name, lowered in required:
                 if value.get(name) is None:
-                    problems.append((f"{path}{lowered}", MISSING))
+                    problems.append((prefix + lowered, MISSING))
             for name, item in value.items():
                 if item is not None:
                     member = members.get(name)
                     if member is not None:
-                        member[1](item, path + member[0], problems) if member[1] not in nested else member[1](
-                            item, f"{path}{member[0]}.", problems
-                        )
+                        member[1](item, prefix + member[0], problems)
 
-        nested = {
-            check
-            for name, (_, check) in members.items()
-            if shape.members[name].shape.type == "structure"
-        }
         return structure
 
     def _list(self, shape: Shape) -> Check:
-        return lambda value, path, problems: None
+        element = shape.element
+        bounds = _size_bounds(shape) if self.constrained else None
+        nested = not _is_scalar(element.shape)
+        check = self.compile(element) if nested else None
+        constraints = None if nested else _constraints(element.shape, self.constrained)
+
+        def elements(value: Any, path: str, problems: Problems) -> None:
+            if not isinstance(value, list | tuple):
+                raise wrong_type(value, "List")
+            if bounds is not None:
+                _tell(shape, value, path, bounds(value), problems)
+            if check is not None:
+                for number, item in enumerate(value, 1):
+                    if item is not None:
+                        check(item, f"{path}.{number}.member", problems)
+            elif constraints is not None:
+                for item in value:
+                    if item is not None and constraints(item):
+                        broken = _all_constraints(element.shape)
+                        _tell(shape, value, path, [f"Member must satisfy constraint: [{broken}]"], problems)
+                        break
+
+        return elements
 
     def _map(self, shape: Shape) -> Check:
-        return lambda value, path, problems: None
+        bounds = _size_bounds(shape) if self.constrained else None
+        keys = _constraints(shape.key.shape, self.constrained)
+        nested = not _is_scalar(shape.value.shape)
+        check = self.compile(shape.value) if nested else None
+        values = None if nested else _constraints(shape.value.shape, self.constrained)
 
-    def _scalar(self, shape: Shape) -> Check | None:
-        return None
+        def entries(value: Any, path: str, problems: Problems) -> None:
+            if not isinstance(value, dict):
+                raise wrong_type(value, "Map")
+            if bounds is not None:
+                _tell(shape, value, path, bounds(value), problems)
+            if keys is not None and any(keys(key) for key in value):
+                broken = _all_constraints(shape.key.shape)
+                _tell(shape, value, path, [f"Map keys must satisfy constraint: [{broken}]"], problems)
+            if check is not None:
+                for key, item in value.items():
+                    if item is not None:
+                        check(item, f"{path}.{key}.member", problems)
+            elif values is not None and any(item is not None and values(item) for item in value.values()):
+                broken = _all_constraints(shape.value.shape)
+                _tell(shape, value, path, [f"Map value must satisfy constraint: [{broken}]"], problems)
+
+        return entries
 
 
 def _recurse(check: Check | None, value: Any, path: str, problems: Problems) -> None:
     if check is not None:
         check(value, path, problems)
+
+
+def _tell(shape: Shape, value: Any, path: str, broken: list[str], problems: Problems) -> None:
+    for constraint in broken:
+        problems.append((path, _failed(shape, value, path, constraint)))
+
+
+def _is_scalar(shape: Shape) -> bool:
+    return shape.type not in ("structure", "list", "map")
+
+
+def _scalar(shape: Shape, constrained: bool) -> Check | None:
+    constraints = _constraints(shape, constrained)
+    if constraints is None:
+        return None
+
+    def scalar(value: Any, path: str, problems: Problems) -> None:
+        broken = constraints(value)
+        if broken:
+            _tell(shape, value, path, broken, problems)
+
+    return scalar
+
+
+def _size_bounds(shape: Shape) -> Constraints | None:
+    """The bounds on a length: of a string's characters, a blob's bytes, a list's elements, a map's entries."""
+    low, high = shape.traits.get("min"), shape.traits.get("max")
+    if low is None and high is None:
+        return None
+    too_long = f"Member must have length less than or equal to {high}"
+    too_short = f"Member must have length greater than or equal to {low}"
+
+    def bounds(value: Any) -> list[str]:
+        length = len(value)
+        if high is not None and length > high:
+            return [too_long]
+        if low is not None and length < low:
+            return [too_short]
+        return []
+
+    return bounds
+
+
+def _all_constraints(shape: Shape) -> str:
+    """Every constraint of a scalar: AWS lists all of them when one element breaks one."""
+    traits, sentences = shape.traits, []
+    what = "value" if shape.type in INTEGERS or shape.type in FLOATS else "length"
+    if traits.get("max") is not None:
+        sentences.append(f"Member must have {what} less than or equal to {traits['max']}")
+    if traits.get("min") is not None:
+        sentences.append(f"Member must have {what} greater than or equal to {traits['min']}")
+    if traits.get("pattern"):
+        sentences.append(f"Member must satisfy regular expression pattern: {traits['pattern']}")
+    if shape.enum:
+        sentences.append(_enum_sentence(shape))
+    return ", ".join(sentences)
+
+
+def _enum_sentence(shape: Shape) -> str:
+    return f"Member must satisfy enum value set: [{', '.join(shape.enum)}]"
+
+
+def _constraints(shape: Shape, constrained: bool) -> Constraints:
+    if shape.type in ("string", "character"):
+        return _string_constraints(shape, constrained)
+    if shape.type in INTEGERS or shape.type in FLOATS:
+        return _number_constraints(shape, constrained)
+    if shape.type == "boolean":
+        return _boolean
+    if shape.type == "timestamp":
+        return _timestamp
+    return _blob_constraints(shape, constrained)
+
+
+def _string_constraints(shape: Shape, constrained: bool) -> Constraints:
+    bounds = _size_bounds(shape) if constrained else None
+    enum = frozenset(shape.enum) if constrained else frozenset()
+    source = shape.traits.get("pattern") if constrained else None
+    pattern = compile_pattern(source) if source else None
+    high = shape.traits.get("max")
+
+    def string(value: Any) -> list[str]:
+        if type(value) is not str:
+            raise wrong_type(value, "String")
+        broken: list[str] = []
+        if bounds is not None:
+            broken = bounds(value)
+        # What is too long anyway is not matched: patterns may be slow on long input.
+        if pattern is not None and (high is None or len(value) <= high) and pattern(value) is None:
+            broken.append(f"Member must satisfy regular expression pattern: {source}")
+        if enum and value not in enum:
+            broken.append(_enum_sentence(shape))
+        return broken
+
+    def any_string(value: Any) -> list[str]:
+        if type(value) is not str:
+            raise wrong_type(value, "String")
+        return []
+
+    return string if bounds is not None or pattern is not None or enum else any_string
+
+
+def _number_constraints(shape: Shape, constrained: bool) -> Constraints:
+    whole = shape.type in INTEGERS
+    wanted = shape.type[:1].upper() + shape.type[1:]
+    limit = shape.integer_limit if whole else 0
+    low, high = (shape.traits.get("min"), shape.traits.get("max")) if constrained else (None, None)
+
+    def number(value: Any) -> list[str]:
+        if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+            raise wrong_type(value, wanted)
+        if limit and not -limit <= value < limit:
+            raise wrong_type(value, wanted)
+        if high is not None and value > high:
+            return [f"Member must have value less than or equal to {high}"]
+        if low is not None and value < low:
+            return [f"Member must have value greater than or equal to {low}"]
+        return []
+
+    return number
+
+
+def _boolean(value: Any) -> list[str]:
+    if not isinstance(value, bool):
+        raise wrong_type(value, "Boolean")
+    return []
+
+
+def _timestamp(value: Any) -> list[str]:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise wrong_type(value, "Date")
+    return []
+
+
+def _blob_constraints(shape: Shape, constrained: bool) -> Constraints:
+    bounds = _size_bounds(shape) if constrained and not shape.traits.get("streaming") else None
+
+    def blob(value: Any) -> list[str]:
+        if isinstance(value, FileBody):
+            return []
+        if not isinstance(value, bytes | bytearray):
+            raise wrong_type(value, "Blob")
+        return bounds(value) if bounds is not None else []
+
+    return blob
