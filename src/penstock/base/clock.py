@@ -65,6 +65,10 @@ class PlatformClock:
         """Take up where an earlier process left the clock; ``latest`` is the last time it is known to have told."""
         self.offset_ms, self._frozen_at, self._latest = offset_ms, frozen_at, latest
 
+    def state(self) -> dict[str, int | None]:
+        """What ``restore`` needs to take the clock up again."""
+        return {"offset_ms": self.offset_ms, "frozen_at": self._frozen_at, "latest": self.now()}
+
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Fire timers on this event loop from now on."""
         self._loop = loop

@@ -10,6 +10,8 @@ JOURNAL_AGE_MS = 7 * 86_400_000  # events and finished deliveries older than thi
 JOURNAL_BYTES = 2 << 30  # and the oldest beyond this much payload
 PRUNE_SLICE_ROWS = 500  # rows one pruning transaction may delete, so that it stays under a few milliseconds
 
+PRUNE_EVERY_MS = 60_000  # machine ms between two looks
+
 # --- the relay: deliveries that wait
 RELAY_RUNNING = 512  # attempts of targets that run code, at once, over all targets
 RELAY_RUNNING_PER_TARGET = 128  # and for one target, so that none starves the others

@@ -62,6 +62,10 @@ class Keys:
         self._environments.pop(access_key_id, None)
         self._issued.pop(access_key_id, None)
 
+    def accounts(self) -> set[str]:
+        """The accounts that keys have been issued to."""
+        return {held.principal.account for keys in (self._environments, self._issued) for held in keys.values()}
+
     def revoke_account(self, account: str) -> None:
         """Forget every key of an account."""
         for keys in (self._environments, self._issued):

@@ -80,10 +80,10 @@ class Quiet:
                 return settled
         raise AssertionError("unreachable")
 
-    async def advance(self, to: int) -> int:
+    async def advance(self, to: int, moved: Callable[[], None]) -> int:
         """Move platform time to ``to``: everything due until then happens, in order of (due, id), each to quiet.
 
-        Returns how many timers fired. An ApiError that names the busiest item when it does not settle within
+        Returns how many timers fired; ``moved`` is called after each move, to keep it durably. An ApiError that names the busiest item when it does not settle within
         ``ADVANCE_REAL_MS`` of the machine's time or ``ADVANCE_FIRINGS`` timers.
         """
         clock, fired = self._clock, 0
@@ -99,6 +99,7 @@ class Quiet:
                 if due is None or due > to:
                     break
                 clock.move_to(due)
+                moved()
                 fired += clock.fire_due(only_first=True)
             clock.move_to(to)
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from penstock.engine.context import Context, Parts
@@ -33,7 +34,7 @@ class Service:
     """One AWS service.
 
     ``name`` is the service's folder and its name in ARNs unless ``arn_name`` says otherwise; ``model`` its name in
-    botocore's data, or None when the folder has a ``service-2.json`` of its own. ``tables`` are the SQL files of the
+    botocore's data (the service's own name unless given), or the path of a ``service-2.json`` of its own. ``tables`` are the SQL files of the
     folder, applied in order, each once. ``memory`` makes what it keeps in memory per platform. ``start`` runs when the
     platform starts: takes up timers and consumers from its rows. ``reset`` deletes an account's rows (None: every account).
     ``holds`` are queries that select the event ids the service's rows refer to: "SELECT event FROM sqs_message".
@@ -43,7 +44,7 @@ class Service:
 
     name: str
     operations: Mapping[str, Operation]
-    model: str | None = None
+    model: str | Path | None = None
     arn_name: str | None = None
     package: str = ""
     tables: Sequence[str] = ()

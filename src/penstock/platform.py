@@ -1,0 +1,330 @@
+"""The composition root: builds the parts of one platform and starts them, in the order in which this file reads."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import tempfile
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from penstock import __version__
+from penstock.base.clock import MachineClock, PlatformClock
+from penstock.base.errors import StoreLost
+from penstock.base.limits import PRUNE_EVERY_MS
+from penstock.base.names import Names
+from penstock.deploy.applications import Applications
+from penstock.engine.access import Keys, root
+from penstock.engine.compute import Function
+from penstock.engine.context import Call, Context, Parts
+from penstock.engine.delivery import Deliveries
+from penstock.engine.dispatcher import Dispatcher
+from penstock.engine.pruning import delete_account, prune, prune_oversize
+from penstock.engine.pump import Pump
+from penstock.engine.quiet import Quiet, Settled, UnderWay
+from penstock.engine.registry import Registry
+from penstock.engine.relay import Relay
+from penstock.engine.wakes import Wakes
+from penstock.runtime.environments import ProcessEnvironments
+from penstock.settings import Settings
+from penstock.store.blobs import Blobs
+from penstock.store.lock import DirectoryLock
+from penstock.store.migrations import migrate
+from penstock.store.sqlite import SqliteStore
+from penstock.store.store import Transaction
+from penstock.wire.server import Server
+
+# The services, by their name in ARNs. Adding a service is a folder and a line here.
+SERVICES = {
+    "sqs": "penstock.services.sqs",
+    "lambda": "penstock.services.lambda_",
+    "events": "penstock.services.events",
+    "logs": "penstock.services.logs",
+    "sts": "penstock.services.sts",
+    "iam": "penstock.services.iam",
+    "self": "penstock.services.self",
+}
+
+_logger = logging.getLogger("penstock")
+_SAVE = "INSERT INTO platform_value VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+_SAVED = "SELECT name, value FROM platform_value"
+
+
+class Platform:
+    """One platform: everything one server runs. ``start`` it, use it over HTTP or by ``call``, ``close`` it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.url = ""
+        self.machine = MachineClock()
+        self.clock = PlatformClock(self.machine)
+        self.names = Names(self.machine, settings.seed)
+        self.keys = Keys()
+        self.registry = Registry(SERVICES)
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._lock: DirectoryLock | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closed = asyncio.Event()
+
+    async def start(self) -> None:
+        """Open the data, take up what an earlier server left, and answer requests.
+
+        DataDirectoryInUse, SchemaTooNew or OSError (the port is taken) when it cannot.
+        """
+        data = self._open_data()
+        self._build(data)
+        try:
+            await self._restore()
+            self.port = await self.server.start(self.settings.host, self.settings.port)
+            self.url = self.parts.endpoint = f"http://{_in_url(self.settings.host)}:{self.port}"
+            self.clock.attach(asyncio.get_running_loop())
+            for service in self.registry.all():
+                if service.start is not None:
+                    service.start(self.parts)
+            await self.relay.start(self.parts)
+            await self.applications.start()
+        except BaseException:
+            await self.close()
+            raise
+        if self._lock is not None:
+            self._lock.describe({"pid": os.getpid(), "url": self.url, "version": __version__})
+        self.spawn(self._prune_regularly(), "pruning the journal")
+
+    def _open_data(self) -> Path:
+        if self.settings.data is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="penstock-")
+            return Path(self._temporary.name)
+        data = self.settings.data.absolute()
+        self._lock = DirectoryLock(data)
+        self._lock.acquire()
+        return data
+
+    def _build(self, data: Path) -> None:
+        database = None if self.settings.memory else data / "penstock.db"
+        self.store = SqliteStore(
+            database, durability="os" if self.settings.durability == "os" else "full", lost=_end_process
+        )
+        migrate(self.store.connection, self.registry.scripts(), database)
+        self.work = UnderWay()
+        self.deliveries = Deliveries(self.registry, lambda target, due: self.relay.hint(target, due))
+        self.relay = Relay(self.registry, self.deliveries)
+        self.pump = Pump(self.registry)
+        self.dispatcher = Dispatcher(self.registry)
+        self.environments = ProcessEnvironments(
+            keys=self.keys,
+            machine=self.machine,
+            names=self.names,
+            work=self.work,
+            endpoint=lambda: self.parts.endpoint,
+            scratch=data / "environments",
+            log=self._log_of_environment,
+        )
+        self.quiet_ = Quiet(
+            self.store,
+            self.clock,
+            self.machine,
+            [self._admitted, self.work.busy, self.relay.busy, self.pump.busy, self.environments.busy],
+        )
+        self.parts = self.dispatcher.parts = self.pump.parts = Parts(
+            store=self.store,
+            clock=self.clock,
+            machine=self.machine,
+            names=self.names,
+            keys=self.keys,
+            wakes=Wakes(),
+            work=self.work,
+            states=_Memories(self.registry),
+            deliverer=self.deliveries,
+            caller=self.dispatcher,
+            endpoint="",
+            spawn=self.spawn,
+            environments=self.environments,
+            pump=self.pump,
+            tokens=self.deliveries,
+            quiet=self.quiet_,
+            control=self,
+            blobs=Blobs(data / "blobs", sync=self.settings.durability == "full" and not self.settings.memory),
+        )
+        self.applications = self.parts.applications = Applications(self.parts, self.registry)
+        self.server = Server(
+            self.dispatcher,
+            services={name: self.registry.service(name).model or name for name in SERVICES},
+            keys=self.keys,
+            machine=self.machine,
+            names=self.names,
+            allow_hosts=self.settings.allow_hosts,
+            spool=data / "bodies",
+            verify=self.settings.auth,
+        )
+
+    async def _restore(self) -> None:
+        saved = dict(await self.store.transact(lambda tx: tx.all(_SAVED)))
+        clock = orjson.loads(saved.get("clock", "{}"))
+        self.clock.restore(
+            offset_ms=clock.get("offset_ms", 0), frozen_at=clock.get("frozen_at"), latest=clock.get("latest", 0)
+        )
+
+    async def close(self) -> None:
+        """Finish what is in flight, end every environment, make everything durable and give the data up."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        if hasattr(self, "store"):
+            self.clock.detach()
+            await self.server.close()
+            await self.dispatcher.close()
+            await self.pump.close()
+            await self.relay.close()
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self.environments.close()
+            self._save_clock()
+            await self.store.close()
+        if self._lock is not None:
+            self._lock.release()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    async def closed(self) -> None:
+        """Wait until somebody closes it."""
+        await self._closed.wait()
+
+    # --- using it
+
+    async def call(
+        self, service: str, operation: str, request: dict[str, Any], *, account: str | None = None,
+        region: str | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Call an operation as over HTTP: same validation, same errors."""
+        account = account or self.settings.account
+        return await self.dispatcher.call_waiting(
+            Call(service, operation, request, account, region or self.settings.region, root(account),
+                 self.names.uuid(), host=self.url.removeprefix("http://"))
+        )  # fmt: skip
+
+    async def quiet(self, account: str | None = None, timeout_ms: float = 60_000) -> Settled:
+        """Wait until everything caused so far has settled; ``busy`` of the answer says what has not."""
+        return await self.quiet_.wait(account, timeout_ms)
+
+    # --- Control: the platform as a whole, for its own API
+
+    def health(self) -> dict[str, Any]:
+        """What is ready and what is in force."""
+        return {
+            "version": __version__,
+            "url": self.url,
+            "pid": os.getpid(),
+            "durability": "memory" if self.settings.memory else self.settings.durability,
+            "data": None if self.settings.data is None else str(self.settings.data),
+            "services": list(self.registry.packages),
+            "sandbox": self.environments.sandbox(),
+        }
+
+    async def freeze(self) -> int:
+        """Stop platform time, durably."""
+        now = self.clock.freeze()
+        self._save_clock()
+        await self.store.synced()
+        return now
+
+    async def resume(self) -> int:
+        """Let platform time flow again, durably."""
+        now = self.clock.resume()
+        self._save_clock()
+        await self.store.synced()
+        return now
+
+    async def advance(self, to: int | None = None, *, by_ms: int | None = None) -> int:
+        """Move platform time, with everything that is due until then; how many timers fired."""
+        try:
+            return await self.quiet_.advance(to if to is not None else self.clock.now() + (by_ms or 0), self._save_clock)
+        finally:
+            self._save_clock()
+            await self.store.synced()
+
+    async def reset(self, account: str | None) -> None:
+        """Delete everything an account has (None: everything); nothing old can write into the clean state."""
+        if account is None:
+            for each in self.keys.accounts():
+                self.keys.revoke_account(each)
+        else:
+            self.keys.revoke_account(account)
+        self.pump.cancel(account)
+        await self.environments.retire(account=account, wait=True)
+        await self.store.transact(lambda tx: self._reset(tx, account), frees=True)
+
+    def _reset(self, tx: Transaction, account: str | None) -> None:
+        for service in self.registry.all():
+            if service.reset is not None:
+                owner = account or self.settings.account
+                call = Call(service.name, "Reset", {}, owner, self.settings.region, root(owner), self.names.uuid())
+                service.reset(Context(self.parts, tx, call), account)
+        self.applications.forget(tx, account)
+        delete_account(tx, account)
+
+    # --- in the background
+
+    def spawn(self, work: Coroutine[Any, Any, Any], what: str) -> None:
+        """Run something in the background until the platform closes; a failure is logged."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+
+        def ended(task: asyncio.Task[Any]) -> None:
+            self._tasks.discard(task)
+            if not task.cancelled() and task.exception() is not None:
+                _logger.error("%s failed", what, exc_info=task.exception())
+
+        task.add_done_callback(ended)
+
+    async def _prune_regularly(self) -> None:
+        holds = [query for service in self.registry.all() for query in service.holds]
+        while True:
+            await asyncio.sleep(PRUNE_EVERY_MS / 1000)
+            while await self.store.transact(lambda tx: prune(tx, self.clock.now(), holds), frees=True):
+                await asyncio.sleep(0)
+            while await self.store.transact(lambda tx: prune_oversize(tx, holds), frees=True):
+                await asyncio.sleep(0)
+
+    def _admitted(self, account: str | None) -> list[str]:
+        count = self.dispatcher.admitted
+        return [f"{count} operation(s) are being answered"] if count else []
+
+    def _save_clock(self) -> None:
+        value = orjson.dumps(self.clock.state()).decode()
+        self.store.submit(lambda tx: tx.write(_SAVE, ("clock", value)))
+
+    def _log_of_environment(self, function: Function, stream: str, lines: list[tuple[int, str]]) -> None:
+        """Output of an environment outside any invocation goes to its function's log as well."""
+        events = [{"timestamp": at, "message": text} for at, text in lines]
+        request = {"logGroupName": function.log_group, "logStreamName": stream, "logEvents": events}
+        call = Call("logs", "PutLogEvents", request, function.account, function.region, root(function.account), "")
+        self.store.submit(lambda tx: self.dispatcher.call(Context(self.parts, tx, call), call))
+
+
+class _Memories(dict[str, Any]):
+    """What each service keeps in memory, made when it is first asked for."""
+
+    def __init__(self, registry: Registry) -> None:
+        super().__init__()
+        self._registry = registry
+
+    def __missing__(self, name: str) -> Any:
+        make = self._registry.service(name).memory
+        self[name] = made = make() if make is not None else None
+        return made
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _end_process(lost: StoreLost) -> None:
+    """What the disk holds is unknown, so nothing may be answered any more: the next start reads what is there."""
+    _logger.critical("%s", lost)
+    logging.shutdown()
+    os._exit(70)

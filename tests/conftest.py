@@ -1,0 +1,33 @@
+"""Fixtures of every test: a platform with a clean state, driven by real clients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from penstock.testing.platform import PlatformThread
+
+
+@pytest.fixture(scope="session")
+def shared_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformThread]:
+    """One durable platform for the whole session (of one worker)."""
+    with PlatformThread(tmp_path_factory.mktemp("platform"), durability="os") as platform:
+        yield platform
+
+
+@pytest.fixture
+def platform(shared_platform: PlatformThread) -> Iterator[PlatformThread]:
+    """A platform with nothing in it, whose clock flows."""
+    shared_platform.reset()
+    yield shared_platform
+    shared_platform.resume()
+    shared_platform.reset()
+
+
+@pytest.fixture
+def own_platform(tmp_path: Path) -> Iterator[PlatformThread]:
+    """A platform of the test's own, durable: to restart it, or to fill its disk."""
+    with PlatformThread(tmp_path / "data") as platform:
+        yield platform
