@@ -53,7 +53,7 @@ class Deliveries:
             )
             journal.insert(cx.tx, delivery)
             self.failed(cx.parts, cx.tx, delivery, error, cx.now)
-        elif is_store_target(target) and self._may_accept(cx, delivery):
+        elif is_store_target(target, delivery.kind) and self._may_accept(cx, delivery):
             refused = self._accept(cx.parts, cx.tx, target, delivery, cx.now)
             if refused is None:
                 delivery.state, delivery.ended, delivery.outcome = DELIVERED, cx.now, {}

@@ -132,7 +132,7 @@ class Relay:
                 elif taker is None:
                     error = Undeliverable(f"nothing on this platform takes deliveries to {target}")
                     self._deliveries.failed(self._parts, tx, delivery, error, now)
-                elif is_store_target(taker):
+                elif is_store_target(taker, delivery.kind):
                     self._deliveries.accept(self._parts, tx, taker, delivery, now)
                 elif len(started) + len(self._running) < RELAY_RUNNING:
                     started.append((self._begin(tx, delivery, now), journal.payload_of(tx, delivery)))

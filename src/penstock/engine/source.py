@@ -62,6 +62,10 @@ class CodeTarget(Protocol):
         """
 
 
-def is_store_target(target: StoreTarget | CodeTarget | None) -> TypeGuard[StoreTarget]:
-    """Whether the target only writes to the store, and so accepts exactly once."""
-    return hasattr(target, "accept")
+def is_store_target(target: StoreTarget | CodeTarget | None, kind: str = "") -> TypeGuard[StoreTarget]:
+    """Whether the target only writes to the store for deliveries of this kind, and so accepts exactly once.
+
+    A target may be both: it runs code for the kinds in its ``runs`` (a function, for what waits in its own queue) and
+    accepts all others.
+    """
+    return hasattr(target, "accept") and kind not in getattr(target, "runs", ())
