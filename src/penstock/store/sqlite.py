@@ -40,10 +40,11 @@ _NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 class _Entry:
     """A work that ran in a group, and who waits for it."""
 
-    __slots__ = ("done", "effects", "error", "result", "work")
+    __slots__ = ("committed", "done", "effects", "error", "result", "work")
 
     def __init__(self, work: Callable[[Transaction], Any], done: Done | None) -> None:
         self.work, self.done = work, done
+        self.committed = False  # it was run again by itself: nothing later can undo it
         self.result: Any = None
         self.error: BaseException | None = None
         self.effects: list[Callable[[], None]] = []
@@ -200,7 +201,9 @@ class SqliteStore:
             self._log.free_reserve()
         tx = self._tx
         for entry in entries:
-            entry.result, entry.error, entry.effects = None, None, []
+            if entry.committed:
+                continue
+            entry.result, entry.error, entry.effects, entry.committed = None, None, [], True
             tx.open_work()
             tx.may_insert = True
             try:
