@@ -1,0 +1,253 @@
+"""A template file as plain values, with the line of every part.
+
+YAML as CloudFormation reads it (YAML 1.1, short-form intrinsics, merge keys) or JSON. What YAML would turn into a
+date, a sexagesimal or an octal number stays the text that was written, since CloudFormation's dates and account ids
+are text. See "CloudFormation template format" and "Intrinsic function reference" in the CloudFormation User Guide.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from penstock.base.errors import TemplateError
+from penstock.deploy.problems import Lines
+
+TEMPLATE_NAMES = ("template.yaml", "template.yml", "template.json")
+TEMPLATE_BYTES = 4 << 20  # AWS takes 1 MB after packaging; a local template may carry more before it
+
+_SHORT_FORMS = {
+    "Ref": "Ref",
+    "Condition": "Condition",
+    **{
+        name: f"Fn::{name}"
+        for name in (
+            "And", "Base64", "Cidr", "Contains", "EachMemberEquals", "EachMemberIn", "Equals", "FindInMap", "GetAZs",
+            "GetAtt", "If", "ImportValue", "Join", "Length", "Not", "Or", "RefAll", "Select", "Split", "Sub",
+            "ToJsonString", "Transform", "ValueOf", "ValueOfAll",
+        )
+    },
+}  # fmt: skip
+_DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9_]*)$")
+_LINE_DEPTH = 5  # Resources/Id/Properties/Name/Part: as deep as a message points
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A template as it was written: ``body`` are its values, ``lines`` their places, ``warnings`` sentences about it."""
+
+    body: dict[str, Any]
+    lines: Lines
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SamConfig:
+    """What ``samconfig.toml`` says that matters here; ``ignored`` are its other settings, by name."""
+
+    stack_name: str | None = None
+    template_file: str | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+
+
+def find_template(folder: Path, config: SamConfig | None = None) -> Path | None:
+    """The template of a folder: the one samconfig.toml names, else template.yaml, .yml or .json."""
+    names = ([config.template_file] if config and config.template_file else []) + list(TEMPLATE_NAMES)
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def load(path: Path) -> Template:
+    """Read a template file; TemplateError, with the line, when it is not one."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise TemplateError(f"{path}: cannot be read ({error.strerror}); name another template") from error
+    if len(raw) > TEMPLATE_BYTES:
+        raise TemplateError(f"{path}: larger than {TEMPLATE_BYTES} bytes, which no template may be")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise TemplateError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    return parse(text, str(path))
+
+
+def parse(text: str, path: str = "the template") -> Template:
+    """Take a template's text apart."""
+    if text.lstrip().startswith("{"):
+        _check_json(text, path)
+        text = text.replace("\t", " ")  # JSON allows tabs between values and nowhere else; YAML allows none
+    try:
+        root = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        raise TemplateError(
+            f"{path}:{line}: not well-formed YAML: {error.problem or error.context}", line=line
+        ) from error
+    except yaml.YAMLError as error:
+        raise TemplateError(f"{path}: not well-formed YAML: {error}") from error
+    reader = _Reader(path)
+    body = reader.value(root, ()) if root is not None else None
+    if not isinstance(body, dict):
+        raise TemplateError(f"{path}:1: a template is a mapping with a section 'Resources'", line=1)
+    return Template(body, Lines(path, reader.at), tuple(reader.warnings))
+
+
+def _check_json(text: str, path: str) -> None:
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        raise TemplateError(f"{path}:{error.lineno}: not well-formed JSON: {error.msg}", line=error.lineno) from error
+
+
+class _Reader:
+    """Turns YAML nodes into values and notes their lines."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.at: dict[str, int] = {}
+        self.warnings: list[str] = []
+        self._open: set[int] = set()
+
+    def value(self, node: yaml.Node, path: tuple[str, ...]) -> Any:
+        """The value of a node that stands at this path."""
+        if id(node) in self._open:
+            self._fail(node, "an alias contains itself")
+        self._open.add(id(node))
+        try:
+            if node.tag.startswith("!") and node.tag != "!":
+                return self._intrinsic(node, path)
+            return self._plain(node, path)
+        finally:
+            self._open.discard(id(node))
+
+    def _plain(self, node: yaml.Node, path: tuple[str, ...]) -> Any:
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, (*path, str(index))) for index, item in enumerate(node.value)]
+        assert isinstance(node, yaml.ScalarNode)
+        return _scalar(node)
+
+    def _mapping(self, node: yaml.MappingNode, path: tuple[str, ...]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                parts = value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
+                for part in reversed(parts):
+                    merged |= self.value(part, path)
+                continue
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._fail(key_node, "a key must be text")
+            key = key_node.value
+            if key in found:
+                # CloudFormation takes the last one without a word.
+                line = key_node.start_mark.line + 1
+                self.warnings.append(f"{self.path}:{line}: {key!r} stands twice in one mapping; the last one counts")
+            inner = (*path, key)
+            if len(inner) <= _LINE_DEPTH:
+                self.at["/".join(inner)] = key_node.start_mark.line + 1
+            found[key] = self.value(value_node, inner)
+        return merged | found
+
+    def _intrinsic(self, node: yaml.Node, path: tuple[str, ...]) -> dict[str, Any]:
+        name = _SHORT_FORMS.get(node.tag[1:])
+        if name is None:
+            self._fail(node, f"{node.tag} is no intrinsic function of CloudFormation")
+        if isinstance(node, yaml.ScalarNode):
+            value: Any = node.value
+            if name == "Fn::GetAtt":
+                value = value.split(".", 1)
+        else:
+            value = self._plain(node, path)
+        return {name: value}
+
+    def _fail(self, node: yaml.Node, message: str) -> Any:
+        line = node.start_mark.line + 1
+        raise TemplateError(f"{self.path}:{line}: {message}", line=line)
+
+
+def _scalar(node: yaml.ScalarNode) -> Any:
+    text, tag = node.value, node.tag.rpartition(":")[2]
+    if tag == "null":
+        return None
+    if tag == "bool":
+        return text.lower() in ("true", "yes", "on")
+    if tag == "int":
+        return int(text.replace("_", "")) if _DECIMAL.match(text) else text
+    if tag == "float" and re.fullmatch(r"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?|[-+]?[0-9]+\.", text):
+        return float(text)
+    return text
+
+
+def load_samconfig(folder: Path, environment: str = "default") -> SamConfig | None:
+    """Read ``samconfig.toml`` of a folder, or None when there is none.
+
+    Command sections are read from general to particular: ``global``, ``build``, ``deploy``. See "AWS SAM CLI
+    configuration file" in the SAM Developer Guide.
+    """
+    path = folder / "samconfig.toml"
+    if not path.is_file():
+        return None
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TemplateError(f"{path}: not well-formed TOML: {error}") from error
+    settings: dict[str, Any] = {}
+    section = document.get(environment, {})
+    for command in ("global", "build", "deploy"):
+        found = section.get(command, {}) if isinstance(section, dict) else {}
+        settings |= found.get("parameters", {}) if isinstance(found, dict) else {}
+    template = settings.pop("template_file", settings.pop("template", None))
+    return SamConfig(
+        stack_name=settings.pop("stack_name", None),
+        template_file=template,
+        parameters=parse_overrides(settings.pop("parameter_overrides", {})),
+        tags=parse_overrides(settings.pop("tags", {})),
+        ignored=tuple(sorted(settings)),
+    )
+
+
+_OVERRIDE = re.compile(
+    r"""(?:ParameterKey=)?(?P<key>[A-Za-z0-9_:./=+@-]+?)(?:,ParameterValue)?="""
+    r"""(?P<value>"(?:\\.|[^"\\])*"|'[^']*'|(?:\\.|[^\s"'\\])*)(?=\s|$)"""
+)
+
+
+def parse_overrides(given: Any) -> dict[str, str]:
+    """Parameters as samconfig.toml and ``--parameter-overrides`` write them: text, a list of texts, or a table.
+
+    ``A=1 B="two words"`` and ``ParameterKey=A,ParameterValue=1`` are both understood.
+    """
+    if isinstance(given, Mapping):
+        return {str(key): str(value) for key, value in given.items()}
+    texts = given if isinstance(given, list) else [given]
+    found: dict[str, str] = {}
+    for text in texts:
+        rest = str(text).strip()
+        if isinstance(given, list) and "ParameterKey=" not in rest and not re.search(r"""["'\\]""", rest):
+            key, _, value = rest.partition("=")  # one pair per text: blanks belong to the value
+            found[key] = value
+            continue
+        while rest:
+            match = _OVERRIDE.match(rest)
+            if match is None:
+                raise TemplateError(f"cannot read the parameter override {rest!r}; write Name=value")
+            found[match["key"]] = _unquoted(match["value"])
+            rest = rest[match.end() :].lstrip()
+    return found
+
+
+def _unquoted(text: str) -> str:
+    if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'":
+        text = text[1:-1]
+    return re.sub(r"\\(.)", r"\1", text)

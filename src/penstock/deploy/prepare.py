@@ -1,0 +1,163 @@
+"""From a template file to a CloudFormation template whose code is built: everything that needs no platform.
+
+Runs in a process of its own (``worker``), because the translator's import alone takes a second and tens of
+megabytes; ``docs/internals/decisions/deploy-in-a-process.md`` says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from penstock.base.errors import TemplateError
+from penstock.deploy import build, extensions, intrinsics, load, parameters, transform
+from penstock.deploy.build import Code, Say, Workshop
+from penstock.deploy.intrinsics import Scope
+from penstock.deploy.parameters import Parameters
+from penstock.deploy.problems import Lines, Problems
+
+SECTIONS = frozenset({
+    "AWSTemplateFormatVersion", "Description", "Metadata", "Parameters", "Mappings", "Conditions", "Transform",
+    "Resources", "Outputs", "Globals", "Rules", "Hooks",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be prepared.
+
+    ``known_types`` are the resource types that can be deployed: others are refused before anything is built, unless
+    ``stub_unknown``. None lets all types pass.
+    """
+
+    template: Path
+    given: Mapping[str, str]
+    workshop: Workshop
+    account: str
+    region: str
+    stack_name: str
+    stack_id: str
+    known_types: frozenset[str] | None = None
+    stub_unknown: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A CloudFormation template without transforms, its code built.
+
+    ``packages`` maps a package key in the template to its zip file; ``code`` is what was built, for whoever watches
+    the folders; ``warnings`` are sentences for the user.
+    """
+
+    body: dict[str, Any]
+    parameters: Parameters
+    lines: Lines
+    packages: Mapping[str, str] = field(default_factory=dict)
+    code: tuple[Code, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def prepare(wish: Wish, say: Say = lambda text: None) -> Prepared:
+    """Load, transform and build; TemplateError tells everything that is wrong at the first stage that finds anything."""
+    base = wish.template.parent
+    template = load.load(wish.template)
+    body = extensions.include_at_top(template.body, base, lambda path: load.load(path).body)
+    _check_sections(body, template.lines)
+    values = parameters.resolve(body.get("Parameters"), wish.given, template.lines)
+    scope = scope_of(body, values, wish)
+    names = transform.transforms_of(body, template.lines)
+    if transform.LANGUAGE in names:
+        body = extensions.expand_loops(body, scope)
+        scope = scope_of(body, values, wish)
+    code = transform.local_code(body, base, scope, template.lines)
+    code = [item for item in code if _wanted(body["Resources"][item.logical_id], scope)]
+    body = transform.with_definitions(body, base, template.lines)
+
+    def translated(keys: Mapping[str, str]) -> tuple[dict[str, Any], Lines]:
+        packed = transform.with_packages(body, keys)
+        if transform.SAM not in names:
+            return {key: value for key, value in packed.items() if key != "Transform"}, template.lines
+        result, origins = transform.translate(packed, values.values, region=wish.region, lines=template.lines)
+        return result, replace(template.lines, origins=origins)
+
+    # Once with made-up packages, so that what cannot be deployed is refused before anything is installed.
+    draft, lines = translated({item.logical_id: "unbuilt" for item in code})
+    refuse_unknown_types(draft, wish, scope_of(draft, values, wish), lines)
+    keys, packages = _build_all(code, wish.workshop, template.lines, say)
+    final, lines = translated(keys) if keys else (draft, lines)
+    return Prepared(final, values, lines, packages, tuple(code), template.warnings)
+
+
+def scope_of(body: Mapping[str, Any], values: Parameters, wish: Wish) -> Scope:
+    """What names mean before anything is deployed."""
+    return Scope(
+        parameters=values.values,
+        pseudo=intrinsics.pseudo_parameters(
+            account=wish.account, region=wish.region, stack_name=wish.stack_name, stack_id=wish.stack_id
+        ),
+        mappings=body.get("Mappings") or {},
+        conditions=body.get("Conditions") or {},
+        resources=frozenset(body.get("Resources") or ()),
+    )
+
+
+def _wanted(resource: dict[str, Any], scope: Scope) -> bool:
+    return "Condition" not in resource or intrinsics.holds(resource["Condition"], scope)
+
+
+def _check_sections(body: dict[str, Any], lines: Lines) -> None:
+    problems = Problems(lines)
+    for name in body:
+        if name not in SECTIONS:
+            problems.add(f"{name!r} is no section of a template; remove it", line=lines.of(name))
+    for name in ("Hooks", "Rules"):
+        if body.get(name):
+            problems.add(f"the section {name} is not executed here; remove it", line=lines.of(name))
+    resources = body.get("Resources")
+    if not isinstance(resources, dict) or not resources:
+        problems.add("the section Resources must name at least one resource", line=lines.of("Resources"))
+    else:
+        for logical_id, resource in resources.items():
+            if logical_id.startswith("Fn::ForEach::"):
+                continue
+            if not isinstance(resource, dict) or not isinstance(resource.get("Type"), str):
+                problems.add("needs a Type", resource=logical_id)
+            elif not isinstance(resource.get("Properties", {}), (dict, type(None))):
+                problems.add("Properties must be a mapping", resource=logical_id)
+    problems.raise_if_any()
+
+
+def refuse_unknown_types(body: Mapping[str, Any], wish: Wish, scope: Scope, lines: Lines) -> None:
+    """TemplateError that lists every resource whose type cannot be deployed."""
+    if wish.known_types is None or wish.stub_unknown:
+        return
+    problems = Problems(lines)
+    for logical_id, resource in body["Resources"].items():
+        if resource["Type"] not in wish.known_types and _wanted(resource, scope):
+            origin = lines.origins.get(logical_id)
+            made = f" (made for {origin})" if origin else ""
+            problems.add(
+                f"{resource['Type']}{made} is not supported; remove it, or deploy with --stub-unknown, which makes "
+                "a name that stands for it and nothing else",
+                resource=logical_id,
+            )
+    problems.raise_if_any()
+
+
+def _build_all(
+    code: list[Code], workshop: Workshop, lines: Lines, say: Say
+) -> tuple[dict[str, str], dict[str, str]]:
+    problems = Problems(lines)
+    keys, packages = {}, {}
+    for item in code:
+        try:
+            package = build.build(item, workshop, lambda text, name=item.logical_id: say(f"{name}: {text}"))  # type: ignore[misc]
+        except TemplateError as error:
+            problems.add(error.message, resource=item.logical_id, property_=item.property_)
+            continue
+        keys[item.logical_id] = package.key
+        packages[package.key] = str(package.path)
+    problems.raise_if_any()
+    return keys, packages

@@ -1,0 +1,76 @@
+"""Everything that is wrong with a template, told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from penstock.base.errors import TemplateError
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Where in the file each part of a template stands, counted from 1.
+
+    ``at`` maps a path such as ``Resources/Queue/Properties/DelaySeconds`` to its line; ``origins`` maps the logical id
+    of a resource that a transform made to the id it was made for.
+    """
+
+    path: str = "the template"
+    at: Mapping[str, int] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, *path: str) -> int | None:
+        """The line of the deepest part of this path that the file has."""
+        for length in range(len(path), 0, -1):
+            line = self.at.get("/".join(path[:length]))
+            if line is not None:
+                return line
+        return None
+
+    def resource(self, logical_id: str, property_: str | None = None) -> int | None:
+        """The line of a resource, or of one of its properties when the file has that."""
+        origin = self.origins.get(logical_id, logical_id)
+        if property_ is None:
+            return self.of("Resources", origin)
+        return self.of("Resources", origin, "Properties", property_)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, and what to do about it."""
+
+    message: str
+    resource: str | None = None
+    line: int | None = None
+
+
+class Problems:
+    """Collects what is wrong, so that one run shows all of it."""
+
+    def __init__(self, lines: Lines) -> None:
+        self.lines = lines
+        self.found: list[Problem] = []
+
+    def add(self, message: str, *, resource: str | None = None, property_: str | None = None,
+            line: int | None = None) -> None:
+        """Note a problem; the line is looked up when only the resource and property are known."""
+        if line is None and resource is not None:
+            line = self.lines.resource(resource, property_)
+        problem = Problem(message, resource, line)
+        if problem not in self.found:
+            self.found.append(problem)
+
+    def raise_if_any(self) -> None:
+        """Raise one TemplateError that tells every problem, the first one's place in its fields."""
+        if not self.found:
+            return
+        first = self.found[0]
+        text = "\n".join(located(problem, self.lines.path) for problem in self.found)
+        raise TemplateError(text, resource=first.resource, line=first.line)
+
+
+def located(problem: Problem, path: str) -> str:
+    """A problem as a line of text: file, line, resource, what is wrong."""
+    place = f"{path}:{problem.line}" if problem.line is not None else path
+    return f"{place}: {problem.resource}: {problem.message}" if problem.resource else f"{place}: {problem.message}"
