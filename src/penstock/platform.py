@@ -300,9 +300,8 @@ class Platform:
 
     def _log_of_environment(self, function: Function, stream: str, lines: list[tuple[int, str]]) -> None:
         """Output of an environment outside any invocation goes to its function's log as well."""
-        events = [{"timestamp": at, "message": text} for at, text in lines]
-        request = {"logGroupName": function.log_group, "logStreamName": stream, "logEvents": events}
-        call = Call("logs", "PutLogEvents", request, function.account, function.region, root(function.account), "")
+        request = {"logGroupName": function.log_group, "logStreamName": stream, "lines": lines}
+        call = Call("logs", "AppendOutput", request, function.account, function.region, root(function.account), "")
         self.store.submit(lambda tx: self.dispatcher.call(Context(self.parts, tx, call), call))
 
 

@@ -1,0 +1,18 @@
+"""Amazon CloudWatch Logs: groups, streams, events and the filter pattern language."""
+
+from __future__ import annotations
+
+from penstock.engine.operation import operations_of
+from penstock.engine.service import Service
+from penstock.services.logs import events, groups, retention, streams, writing
+
+SERVICE = Service(
+    "logs",
+    operations_of(groups, streams, events, writing),
+    model="logs",
+    package=__name__,
+    tables=["tables.sql"],
+    memory=retention.Sweeping,
+    start=retention.start,
+    reset=groups.reset,
+)
