@@ -1,0 +1,117 @@
+"""The leaves of an event, flattened: where each stands, and in which elements of which arrays.
+
+AWS's matcher sees an event as a list of fields: the path of names joined with dots (arrays leave no trace in it, and
+a name with a dot in it looks like two names) and one scalar. Fields remember the array elements they stand in, because
+a pattern matches only if all its fields can be found without going to two elements of one array.
+Source: "Arrays in event patterns", EventBridge User Guide; the array-consistency rule of AWS's Event Ruler.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from decimal import Decimal, InvalidOperation
+from typing import Any, NamedTuple
+
+import orjson
+
+
+class LongNumber(NamedTuple):
+    """A number that no 64-bit float is: it equals only its own text."""
+
+    text: str
+
+
+Leaf = str | float | bool | None | LongNumber
+Membership = tuple[tuple[int, int], ...]  # (array, element) pairs, by array
+Field = tuple[Leaf, Membership]
+Fields = dict[str, list[Field]]
+
+_EXACT_INTEGERS = 1 << 53
+# Numbers that a 64-bit float might not hold are long or have a large exponent; a text without such is parsed fast.
+_MAYBE_LONG = re.compile(rb"[0-9.]{16}|[eE][+-]?[0-9]{3}")
+
+
+def number_of(text: str) -> float | LongNumber:
+    """A JSON number as patterns compare it: a float where it is exactly one (as decimals go), else its text."""
+    try:
+        value = float(text)
+        if Decimal(repr(value)) == Decimal(text):
+            return value
+    except (InvalidOperation, OverflowError, ValueError):
+        pass
+    return LongNumber(text)
+
+
+def parse_event(text: bytes | str) -> Any:
+    """An event's JSON text as values, with numbers that no float can hold kept as LongNumber; ValueError if it is none."""
+    raw = text.encode() if isinstance(text, str) else text
+    if _MAYBE_LONG.search(raw) is None:
+        return orjson.loads(raw)
+    return json.loads(raw, parse_int=number_of, parse_float=number_of, parse_constant=_no_constant)
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def leaf_of(value: Any) -> Leaf:
+    """A scalar of a parsed event as patterns compare it."""
+    if isinstance(value, (str, bool, LongNumber)) or value is None:
+        return value
+    if isinstance(value, int):
+        return float(value) if -_EXACT_INTEGERS <= value <= _EXACT_INTEGERS else number_of(str(value))
+    return float(value)
+
+
+def flatten(event: Mapping[str, Any], wanted: AbstractSet[str] | None = None) -> Fields:
+    """The fields of an event by path; with ``wanted``, only those below paths that it names (at every depth)."""
+    fields: Fields = {}
+    arrays = 0
+
+    def add_object(members: Mapping[str, Any], prefix: str, membership: Membership) -> None:
+        for name, value in members.items():
+            path = prefix + name
+            if wanted is not None and path not in wanted:
+                continue
+            if isinstance(value, dict):
+                add_object(value, path + ".", membership)
+            elif isinstance(value, list):
+                add_array(value, path, membership)
+            else:
+                fields.setdefault(path, []).append((leaf_of(value), membership))
+
+    def add_array(elements: list[Any], path: str, membership: Membership) -> None:
+        nonlocal arrays
+        array, arrays = arrays, arrays + 1
+        for index, value in enumerate(elements):
+            if isinstance(value, dict):
+                add_object(value, path + ".", (*membership, (array, index)))
+            elif isinstance(value, list):
+                add_array(value, path, (*membership, (array, index)))
+            else:
+                fields.setdefault(path, []).append((leaf_of(value), membership))
+
+    add_object(event, "", ())
+    return fields
+
+
+def prefixes_of(path: str) -> list[str]:
+    """A path and every path above it."""
+    names = path.split(".")
+    return [".".join(names[: depth + 1]) for depth in range(len(names))]
+
+
+def joined(first: Membership, second: Membership) -> Membership | None:
+    """Both memberships together, or None when they name two elements of one array."""
+    if not second or first == second:
+        return first
+    if not first:
+        return second
+    elements = dict(first)
+    for array, index in second:
+        if elements.setdefault(array, index) != index:
+            return None
+    return tuple(sorted(elements.items()))
