@@ -1,0 +1,214 @@
+"""Deliveries: the short way, attempts and back-off, age, ordering keys, tokens, and what a crash leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from penstock.base.errors import RefusedForNow, Throttled, Undeliverable
+from penstock.engine.context import Context
+from penstock.engine.journal import DELIVERED, EXPIRED, FAILED, RUNNING, WAITING
+from tests.engine.bench_service import SHELF, WORKS, Book
+from tests.engine.harness import Engine, engine
+
+SHELF_ARN = "arn:aws:shelf:us-east-1:000000000000:a"
+WORKS_ARN = "arn:aws:works:us-east-1:000000000000:f"
+
+
+async def emit(on: Engine, to: str, payload: bytes = b"{}", **given: Any) -> int:
+    kind = "works:run" if ":works:" in to else "shelf:put"
+
+    def work(cx: Context) -> int:
+        event = cx.event("test:Put", to, payload)
+        return cx.deliver(kind=kind, to=to, event=event, source=to, **given)
+
+    return await on.work(kind.partition(":")[0], work)
+
+
+def book(on: Engine, service: str) -> Book:
+    return on.parts.states[service]
+
+
+async def test_a_store_target_has_accepted_when_the_emitting_transaction_is_answered(tmp_path: Path) -> None:
+    async with engine(tmp_path, SHELF, WORKS) as on:
+        await emit(on, SHELF_ARN, b"one")
+        assert book(on, "shelf").accepted == [(SHELF_ARN, b"one")]
+        assert await on.states() == [(DELIVERED, 1)]
+
+
+async def test_a_store_target_that_refuses_is_tried_again_after_its_back_off(tmp_path: Path) -> None:
+    async with engine(tmp_path, SHELF, WORKS) as on:
+        on.clock.freeze()
+        book(on, "shelf").refusals[SHELF_ARN] = [RefusedForNow("not now"), RefusedForNow("not now")]
+        await emit(on, SHELF_ARN)
+        assert await on.states() == [(WAITING, 1)]
+        await on.advance(999)
+        assert await on.states() == [(WAITING, 1)]
+        await on.advance(1)
+        assert await on.states() == [(WAITING, 2)]
+        await on.advance(2000)
+        await on.settle()
+        assert await on.states() == [(DELIVERED, 3)]
+        assert len(book(on, "shelf").accepted) == 1
+
+
+async def test_a_code_target_runs_after_the_commit_with_its_attempt_counted_before(tmp_path: Path) -> None:
+    async with engine(tmp_path, SHELF, WORKS) as on:
+        book(on, "works").hold = asyncio.Event()
+        await emit(on, WORKS_ARN, b"x")
+        while not book(on, "works").attempted:
+            await asyncio.sleep(0)
+        assert await on.states() == [(RUNNING, 1)]
+        assert not on.quiet.look().quiet
+        book(on, "works").hold.set()
+        await on.settle()
+        assert await on.states() == [(DELIVERED, 1)]
+        assert book(on, "works").ended[0][1].result == b"done x"
+
+
+async def test_attempts_end_with_their_maximum(tmp_path: Path) -> None:
+    async with engine(tmp_path, SHELF, WORKS) as on:
+        on.clock.freeze()
+        book(on, "works").refusals[WORKS_ARN] = [RefusedForNow(f"failure {i}", code="E") for i in range(5)]
+        await emit(on, WORKS_ARN, max_attempts=3)
+        await on.advance(3_600_000)
+        assert await on.states() == [(FAILED, 3)]
+        outcome = book(on, "works").ended[0][1]
+        assert (outcome.state, outcome.code, outcome.message) == (FAILED, "E", "failure 2")
+        kept = await on.store.transact(lambda tx: tx.all("SELECT message, counted FROM attempt ORDER BY started"))
+        assert kept == [("failure 0", 1), ("failure 1", 1), ("failure 2", 1)]
+
+
+async def test_throttled_attempts_do_not_count(tmp_path: Path) -> None:
+    async with engine(tmp_path, SHELF, WORKS) as on:
+        on.clock.freeze()
+        book(on, "works").refusals[WORKS_ARN] = [Throttled("no room") for _ in range(4)]
+        await emit(on, WORKS_ARN, max_attempts=1)
+        await on.advance(10_000)
+        await on.settle()
+        assert await on.states() == [(DELIVERED, 1)]
+        assert len(book(on, "works").attempted) == 5
+
+
+async def test_a_delivery_past_its_age_expires_at_that_moment(tmp_path: Path) -> None:
+    async with engine(tmp_path, SHELF, WORKS) as on:
+        on.clock.freeze()
+        book(on, "works").refusals[WORKS_ARN] = [RefusedForNow("no") for _ in range(9)]
+        await emit(on, WORKS_ARN, max_age_ms=90_000)
+        await on.advance(89_999)
+        assert (await on.states())[0][0] == WAITING
+        await on.advance(1)
+        await on.settle()
+        assert (await on.states())[0][0] == EXPIRED
+        assert book(on, "works").ended[0][1].message == "no"
+
+
+async def test_an_undeliverable_event_is_not_tried_again(tmp_path: Path) -> None:
+    async with engine(tmp_path, SHELF, WORKS) as on:
+        book(on, "shelf").refusals[SHELF_ARN] = [Undeliverable("gone", code="Gone")]
+        await emit(on, SHELF_ARN)
+        assert await on.states() == [(FAILED, 1)]
+        assert book(on, "shelf").ended[0][1].code == "Gone"
+
+
+async def test_a_target_nobody_serves_fails_at_once_and_says_so(tmp_path: Path) -> None:
+    async with engine(tmp_path, SHELF, WORKS) as on:
+        await emit(on, "arn:aws:nobody:us-east-1:000000000000:x")
+        assert (await on.states())[0][0] == FAILED
+        assert "nothing on this platform" in book(on, "shelf").ended[0][1].message
+
+
+async def test_an_ordering_key_keeps_order_and_blocks_only_itself(tmp_path: Path) -> None:
+    async with engine(tmp_path, SHELF, WORKS) as on:
+        on.clock.freeze()
+        book(on, "shelf").refusals[SHELF_ARN] = [RefusedForNow("not now")]
+        await emit(on, SHELF_ARN, b"a1", order="a")
+        await emit(on, SHELF_ARN, b"a2", order="a")
+        await emit(on, SHELF_ARN, b"b1", order="b")
+        await emit(on, SHELF_ARN, b"none")
+        assert [payload for _, payload in book(on, "shelf").accepted] == [b"b1", b"none"]
+        await on.advance(1000)
+        await on.settle()
+        assert [payload for _, payload in book(on, "shelf").accepted] == [b"b1", b"none", b"a1", b"a2"]
+
+
+async def test_an_ordering_key_of_a_code_target_runs_one_at_a_time(tmp_path: Path) -> None:
+    async with engine(tmp_path, SHELF, WORKS) as on:
+        book(on, "works").hold = asyncio.Event()
+        for payload in (b"1", b"2", b"3"):
+            await emit(on, WORKS_ARN, payload, order="k")
+        await emit(on, WORKS_ARN, b"free")
+        while len(book(on, "works").attempted) < 2:
+            await asyncio.sleep(0)
+        assert [payload for _, payload, _ in book(on, "works").attempted] == [b"1", b"free"]
+        book(on, "works").hold.set()
+        await on.settle()
+        assert [payload for _, payload, _ in book(on, "works").attempted] == [b"1", b"free", b"2", b"3"]
+
+
+async def test_not_before_waits_and_is_named_as_next(tmp_path: Path) -> None:
+    async with engine(tmp_path, SHELF, WORKS) as on:
+        now = on.clock.freeze()
+        await emit(on, SHELF_ARN, not_before=now + 5000)
+        await on.settle()
+        assert on.quiet.look().next == now + 5000
+        await on.advance(5000)
+        await on.settle()
+        assert len(book(on, "shelf").accepted) == 1
+
+
+async def test_the_outcome_resolves_its_token_once(tmp_path: Path) -> None:
+    async with engine(tmp_path, SHELF, WORKS) as on:
+
+        def work(cx: Context) -> int:
+            token = cx.parts.tokens.open_token(cx, {"step": 7})
+            event = cx.event("test:Put", WORKS_ARN, b"x")
+            cx.deliver(kind="works:run", to=WORKS_ARN, event=event, source=WORKS_ARN, reply_to=token)
+            return token
+
+        token = await on.work("works", work)
+        await on.settle()
+        [(detail, outcome)] = book(on, "works").replies
+        assert (detail, outcome.state, outcome.result) == ({"step": 7}, DELIVERED, b"done x")
+        assert not await on.store.transact(lambda tx: on.deliveries.resolve(on.parts, tx, token, outcome))
+
+
+async def test_what_ran_when_the_server_ended_is_tried_again_and_its_attempt_counts(tmp_path: Path) -> None:
+    async with engine(tmp_path, SHELF, WORKS) as on:
+        book(on, "works").hold = asyncio.Event()
+        await emit(on, WORKS_ARN, max_attempts=2)
+        while not book(on, "works").attempted:
+            await asyncio.sleep(0)
+    async with engine(tmp_path, SHELF, WORKS) as again:
+        assert await again.states() == [(WAITING, 1)]
+        again.clock.freeze()
+        await again.advance(60_000)
+        await again.settle()
+        assert await again.states() == [(DELIVERED, 2)]
+
+
+async def test_a_delivery_that_ends_the_server_every_time_ends_as_failed(tmp_path: Path) -> None:
+    async with engine(tmp_path, SHELF, WORKS) as on:
+        book(on, "works").hold = asyncio.Event()
+        await emit(on, WORKS_ARN, max_attempts=1)
+        while not book(on, "works").attempted:
+            await asyncio.sleep(0)
+    async with engine(tmp_path, SHELF, WORKS) as again:
+        assert await again.states() == [(FAILED, 1)]
+
+
+async def test_many_targets_are_served_fairly(tmp_path: Path) -> None:
+    async with engine(tmp_path, SHELF, WORKS) as on:
+        book(on, "works").hold = asyncio.Event()
+        for number in range(300):
+            await emit(on, WORKS_ARN, str(number).encode())
+        await emit(on, WORKS_ARN + "2", b"other")
+        for _ in range(2000):
+            await asyncio.sleep(0)
+            if any(target == WORKS_ARN + "2" for target, _, _ in book(on, "works").attempted):
+                break
+        assert any(target == WORKS_ARN + "2" for target, _, _ in book(on, "works").attempted)
+        book(on, "works").hold.set()
+        await on.settle()
+        assert len(book(on, "works").attempted) == 301
