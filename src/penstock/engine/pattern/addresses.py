@@ -61,4 +61,6 @@ def block_of(text: str) -> Block:
 def holds(block: Block, text: str) -> bool:
     """Whether the text is an address in the range."""
     address = address_of(text)
-    return address is not None and address[0] == block.width and address[1] >> (block.width - block.bits) == block.network
+    return (
+        address is not None and address[0] == block.width and address[1] >> (block.width - block.bits) == block.network
+    )

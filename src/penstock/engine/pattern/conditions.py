@@ -37,7 +37,7 @@ class Condition:
 class Equals(Condition):
     """The value itself: a string, true, false, null, or a number that only its text tells apart."""
 
-    value: str | bool | None | LongNumber
+    value: str | bool | LongNumber | None
 
     def holds(self, leaf: Leaf) -> bool:
         return type(leaf) is type(self.value) and leaf == self.value
@@ -87,7 +87,7 @@ class Suffix(Condition):
 
 @dataclass(frozen=True)
 class IgnoreCase(Condition):
-    """A string that equals, begins or ends so, every character in lower or in upper case. ``where``: "", prefix, suffix.
+    """A string that equals, begins or ends so (``where``: "", "prefix", "suffix"), whatever the case of its letters.
 
     AWS compares character by character: each has to be the pattern's character in its lower-case or its upper-case
     form, so "ß" stands for "ß" and "SS".
@@ -124,7 +124,9 @@ class Wildcard(Condition):
     @cached_property
     def chunks(self) -> list[str]:
         """The literal texts between the wildcards; the first and the last may be empty."""
-        chunks, current, characters = [], [], iter(self.text)
+        chunks: list[str] = []
+        current: list[str] = []
+        characters = iter(self.text)
         for character in characters:
             if character == "*":
                 chunks.append("".join(current))

@@ -16,7 +16,9 @@ from penstock.engine.pattern.matcher import Pattern, compile
 from penstock.engine.pattern.values import parse_event
 
 
-def compile_filters(criteria: Mapping[str, Any] | None, *, payload: str = "body") -> Callable[[Mapping[str, Any]], bool]:
+def compile_filters(
+    criteria: Mapping[str, Any] | None, *, payload: str = "body"
+) -> Callable[[Mapping[str, Any]], bool]:
     """A predicate over records from ``{"Filters": [{"Pattern": "..."}, ...]}``: whether any filter lets a record pass.
 
     ``payload`` names the record's member that holds the message. No criteria, or an empty list, let everything pass.

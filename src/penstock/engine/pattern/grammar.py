@@ -35,10 +35,12 @@ ALTERNATIVES: Final = 1000  # combinations that all $or of a pattern make; "Usin
 
 # Names that may not be fields inside $or: they would be conditions put in the wrong place.
 _RESERVED: Final = frozenset(
-    "exactly equals-ignore-case prefix suffix anything-but exists wildcard numeric cidr = < <= > >= regex not-wildcard "
-    "not-equals-ignore-case date-after date-on-or-after date-before date-on-or-before in-date-range "
-    "ip-address-in-range ip-address-not-in-range".split()
-)
+    {
+        "exactly", "equals-ignore-case", "prefix", "suffix", "anything-but", "exists", "wildcard", "numeric", "cidr",
+        "=", "<", "<=", ">", ">=", "regex", "not-wildcard", "not-equals-ignore-case", "date-after", "date-on-or-after",
+        "date-before", "date-on-or-before", "in-date-range", "ip-address-in-range", "ip-address-not-in-range",
+    }
+)  # fmt: skip
 _LITERALS: Final = {"true": True, "false": False, "null": None}
 
 
@@ -156,7 +158,9 @@ def _text(reader: Tokens, complaint: str) -> str:
     return reader.text
 
 
-def _last(reader: Tokens, condition: Condition, complaint: str = "Only one key allowed in match expression") -> Condition:
+def _last(
+    reader: Tokens, condition: Condition, complaint: str = "Only one key allowed in match expression"
+) -> Condition:
     if reader.next() != t.END_OBJECT:
         raise reader.error(complaint)
     return condition

@@ -14,7 +14,17 @@ import orjson
 
 from penstock.engine.pattern.conditions import ABSENT, Condition
 from penstock.engine.pattern.grammar import Alternative, parse
-from penstock.engine.pattern.values import Field, Fields, Leaf, LongNumber, Membership, flatten, joined, parse_event, prefixes_of
+from penstock.engine.pattern.values import (
+    Field,
+    Fields,
+    Leaf,
+    LongNumber,
+    Membership,
+    flatten,
+    joined,
+    parse_event,
+    prefixes_of,
+)
 
 SHOWN_VALUES = 5  # values of a field that an explanation shows
 

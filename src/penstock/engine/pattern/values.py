@@ -46,7 +46,7 @@ def number_of(text: str) -> float | LongNumber:
 
 
 def parse_event(text: bytes | str) -> Any:
-    """An event's JSON text as values, with numbers that no float can hold kept as LongNumber; ValueError if it is none."""
+    """An event's JSON text as values; numbers no float can hold are LongNumbers. ValueError when it is not JSON."""
     raw = text.encode() if isinstance(text, str) else text
     if _MAYBE_LONG.search(raw) is None:
         return orjson.loads(raw)
