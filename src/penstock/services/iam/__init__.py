@@ -1,0 +1,17 @@
+"""AWS Identity and Access Management: roles, users, groups and policies, kept until access is enforced."""
+
+from __future__ import annotations
+
+from penstock.engine.operation import operations_of
+from penstock.engine.service import Service
+from penstock.services.iam import groups, policies, profiles, roles, users
+
+SERVICE = Service(
+    "iam",
+    operations_of(roles, policies, users, groups, profiles),
+    model="iam",
+    package=__name__,
+    tables=["tables.sql"],
+    start=users.start,
+    reset=users.reset,
+)

@@ -1,0 +1,47 @@
+"""The errors of IAM, named as in its API model."""
+
+from __future__ import annotations
+
+from penstock.base.errors import ApiError
+
+
+class NoSuchEntity(ApiError):
+    """Nothing of this name exists."""
+
+    code = "NoSuchEntityException"
+
+
+class EntityAlreadyExists(ApiError):
+    """The name is taken."""
+
+    code = "EntityAlreadyExistsException"
+
+
+class DeleteConflict(ApiError):
+    """Something still belongs to it; the message says what to remove first."""
+
+    code = "DeleteConflictException"
+
+
+class MalformedPolicyDocument(ApiError):
+    """A policy that is not one."""
+
+    code = "MalformedPolicyDocumentException"
+
+
+class LimitExceeded(ApiError):
+    """One more than IAM allows."""
+
+    code = "LimitExceededException"
+
+
+class InvalidInput(ApiError):
+    """A value breaks a rule that the model does not hold."""
+
+    code = "InvalidInputException"
+
+
+class InvalidValue(ApiError):
+    """A value breaks a rule of AWS's front door, without a shape in the model."""
+
+    code = "ValidationError"
