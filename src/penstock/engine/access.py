@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 
 from penstock.base.names import DEFAULT_ACCOUNT, Arn, is_account
 
+REVOKED_REMEMBERED = 100_000  # revoked keys that are told apart from keys nobody issued
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:
@@ -52,6 +54,7 @@ class Keys:
         self._environments: dict[str, Credentials] = {}
         self._issued: dict[str, Credentials] = {}
         self._roots: dict[str, Principal] = {}
+        self._revoked: dict[str, None] = {}  # in the order of revoking; the newest REVOKED_REMEMBERED of them
 
     def issue(self, credentials: Credentials, *, environment: bool = False) -> None:
         """Make a key known; ``environment`` when an execution environment holds it."""
@@ -61,6 +64,16 @@ class Keys:
         """Forget a key: calls with it are refused from now on."""
         self._environments.pop(access_key_id, None)
         self._issued.pop(access_key_id, None)
+        self._remember_revoked(access_key_id)
+
+    def revoked(self, access_key_id: str) -> bool:
+        """Whether this key was issued here and has been revoked: nobody else's key is ever refused for its name."""
+        return access_key_id in self._revoked
+
+    def _remember_revoked(self, access_key_id: str) -> None:
+        self._revoked[access_key_id] = None
+        if len(self._revoked) > REVOKED_REMEMBERED:
+            del self._revoked[next(iter(self._revoked))]
 
     def accounts(self) -> set[str]:
         """The accounts that keys have been issued to."""
@@ -71,6 +84,7 @@ class Keys:
         for keys in (self._environments, self._issued):
             for key in [key for key, held in keys.items() if held.principal.account == account]:
                 del keys[key]
+                self._remember_revoked(key)
 
     def work_on(self, access_key_id: str, run: int | None) -> None:
         """Say which invocation the environment that holds this key works on."""

@@ -2,14 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import errno
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from email.utils import formatdate
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from penstock.base.clock import MachineClock
 from penstock.base.names import Names
 from penstock.engine.access import Keys
 from penstock.engine.dispatcher import Dispatch
+from penstock.wire.front import Front, Verifier
+from penstock.wire.http1 import Http1Connection
+from penstock.wire.limits import CONNECTIONS, SWEEP_SECONDS
+from penstock.wire.spool import Spool
 from penstock.wire.values import RawRoute
+
+_HEADER_NAMES_AT_MOST = 512  # spellings of header names remembered
+_BACKLOG = 1024  # connections the system holds until they are accepted
+
+
+class Connection(Protocol):
+    """What the listener knows of a connection, of either HTTP version."""
+
+    def overdue(self, now: float) -> bool: ...
+
+    def shut(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+class Listener:
+    """What the connections of one server share: the front, the Date header, the folder for large bodies."""
+
+    def __init__(self, front: Front, machine: MachineClock, names: Names, spool: Path) -> None:
+        self.front = front
+        self.now = machine.monotonic_ms() / 1000
+        self.connections: dict[Connection, asyncio.Transport] = {}
+        self._machine = machine
+        self._names = names
+        self._spool = spool
+        self._header_names: dict[bytes, str] = {}
+        self._date = b""
+        self._date_second = 0
+        self._empty: asyncio.Event | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    def date(self) -> bytes:
+        """The Date header of this second."""
+        second = self._machine.now_ms() // 1000
+        if second != self._date_second:
+            self._date_second = second
+            self._date = f"Date: {formatdate(second, usegmt=True)}\r\n".encode()
+        return self._date
+
+    def header_name(self, name: bytes) -> str:
+        """A header's name in lower case; the usual spellings are remembered."""
+        known = self._header_names.get(name)
+        if known is None:
+            known = name.decode("latin-1").lower()
+            if len(self._header_names) < _HEADER_NAMES_AT_MOST:
+                self._header_names[bytes(name)] = known
+        return known
+
+    def spool(self, eased: Callable[[], None]) -> Spool:
+        """A new file for a large body."""
+        return Spool(self._spool / f"body-{self._names.uuid()}", eased)
+
+    def opened(self, connection: Connection, transport: asyncio.Transport) -> None:
+        """A connection is there."""
+        if len(self.connections) >= CONNECTIONS:
+            transport.abort()
+            return
+        self.connections[connection] = transport
+
+    def closed(self, connection: Connection) -> None:
+        """A connection has gone."""
+        self.connections.pop(connection, None)
+        if not self.connections and self._empty is not None:
+            self._empty.set()
+
+    def sweep(self) -> None:
+        """Close what has been idle or slow for too long; again and again until ``stop``."""
+        self.now = self._machine.monotonic_ms() / 1000
+        for connection in [one for one in self.connections if one.overdue(self.now)]:
+            connection.abort()
+        self._sweeper = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self.sweep)
+
+    async def stop(self, grace_ms: int) -> None:
+        """Let every connection finish, for at most this long."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for connection in list(self.connections):
+            connection.shut()
+        if self.connections:
+            self._empty = asyncio.Event()
+            try:
+                async with asyncio.timeout(grace_ms / 1000):
+                    await self._empty.wait()
+            except TimeoutError:
+                for connection in list(self.connections):
+                    connection.abort()
 
 
 class Server:
@@ -18,8 +115,8 @@ class Server:
     ``services`` maps a service's name (``Call.service``) to its model's name in botocore's data, or to the path of a
     ``service-2.json`` of its own. ``allow_hosts`` are Host names accepted besides loopback's, ``*.localhost`` and
     AWS's own; ``allow_origins`` the Origins that browsers may call from. ``routes`` come before AWS operations and may be
-    appended to while it runs. ``spool`` is a folder for bodies over 1 MB (a temporary one when None). ``verify``: check
-    signatures (``--auth``) against ``keys``.
+    appended to while it runs (``server.routes``). ``spool`` is a folder for bodies over 1 MB (a temporary one when None).
+    ``verifier`` checks signatures (``--auth``): a ``wire.signature.Verifier``; None checks none.
     """
 
     def __init__(
@@ -34,23 +131,59 @@ class Server:
         allow_origins: Sequence[str] = (),
         routes: Sequence[RawRoute] = (),
         spool: Path | None = None,
-        verify: bool = False,
+        verifier: Verifier | None = None,
     ) -> None:
-        self.dispatch = dispatch
-        self.services = dict(services)
-        self.keys = keys
-        self.machine = machine
-        self.names = names
-        self.allow_hosts = list(allow_hosts)
-        self.allow_origins = list(allow_origins)
         self.routes = list(routes)
-        self.spool = spool
-        self.verify = verify
+        self._machine = machine
+        self._names = names
+        self._own_spool = spool is None
+        self._spool = Path(tempfile.mkdtemp(prefix="penstock-bodies-")) if spool is None else spool
+        self.front = Front(
+            dispatch,
+            services=services,
+            keys=keys,
+            machine=machine,
+            names=names,
+            allow_hosts=allow_hosts,
+            allow_origins=allow_origins,
+            routes=self.routes,
+            verifier=verifier,
+        )
+        self._servers: list[asyncio.Server] = []
+        self._listener: Listener | None = None
 
     async def start(self, host: str = "127.0.0.1", port: int = 4566) -> int:
-        """Listen and return the port (a free one for 0); "127.0.0.1" and "localhost" listen on ::1 as well."""
-        raise NotImplementedError
+        """Listen and return the port (a free one for 0); "127.0.0.1" and "localhost" listen on ::1 as well.
+
+        OSError when the port is taken.
+        """
+        listener = self._listener = Listener(self.front, self._machine, self._names, self._spool)
+        loop = asyncio.get_running_loop()
+        loopback = host in ("127.0.0.1", "localhost")
+        factory = partial(Http1Connection, listener)
+        server = await loop.create_server(factory, "127.0.0.1" if loopback else host, port, backlog=_BACKLOG)
+        self._servers.append(server)
+        port = int(server.sockets[0].getsockname()[1])
+        if loopback:
+            try:
+                self._servers.append(await loop.create_server(factory, "::1", port, backlog=_BACKLOG))
+            except OSError as error:
+                # No IPv6 on this machine is fine; somebody else on the same port there is not.
+                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENOENT):
+                    await self.close(0)
+                    raise
+        listener.sweep()
+        return port
 
     async def close(self, grace_ms: int = 10_000) -> None:
         """Take no new work, let requests in flight finish for at most this long, then close every connection."""
-        raise NotImplementedError
+        for server in self._servers:
+            server.close()
+        if self._listener is not None:
+            await self._listener.stop(grace_ms)
+        await self.front.close()
+        for server in self._servers:
+            await server.wait_closed()
+        self._servers.clear()
+        if self._own_spool:
+            shutil.rmtree(self._spool, ignore_errors=True)

@@ -14,7 +14,8 @@ class Request:
 
     ``headers`` has lower-case names; a header that came twice is joined with commas. ``path`` is as it was sent:
     still percent-encoded, without the query. ``query`` is the raw query string. ``body`` is a FileBody when it was
-    too large to be kept in memory. ``host`` is the Host header with its port.
+    too large to be kept in memory. ``host`` is the Host header with its port. ``content_sha256`` is the
+    hash of a body in a file, in hexadecimal.
     """
 
     method: str
@@ -24,18 +25,23 @@ class Request:
     body: bytes | FileBody = b""
     host: str = ""
     peer: str = ""
+    content_sha256: str = ""
 
 
 @dataclass(slots=True)
 class Response:
     """One HTTP answer. ``body`` may be a FileBody (sent under flow control) or an asynchronous stream of bytes.
 
-    Content-Length, Date and Connection are added on the way out; a stream is sent chunked.
+    Content-Length, Date and Connection are added on the way out; a stream is sent chunked. ``content_type`` is sent
+    as Content-Type, ``request_id`` under the name ``request_id_header``, unless they are empty.
     """
 
     status: int = 200
     headers: Sequence[tuple[str, str]] = ()
     body: bytes | FileBody | AsyncIterator[bytes] = b""
+    content_type: str = ""
+    request_id_header: str = ""
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +50,10 @@ class RawRoute:
 
     ``matches(host, path)`` gets the host without its port in lower case, and the path; it is asked on every request
     whose path is not "/" or whose host is not one of the platform's own, so it must be quick. ``handler`` takes the whole
-    request. The first route that matches wins, before any AWS operation.
+    request. The first route that matches wins, before any AWS operation. ``any_origin``: web pages of any origin may
+    call it and the handler answers CORS requests itself, as an API for the public does.
     """
 
     matches: Callable[[str, str], bool]
     handler: Callable[[Request], Awaitable[Response]]
+    any_origin: bool = False

@@ -30,6 +30,11 @@ class ErrorModel:
     sender: bool
     shape: Shape
 
+    @property
+    def use(self) -> Member:
+        """The shape as the content of an answer."""
+        return Member("", self.shape, {})
+
 
 def no_such_operation(operation: str) -> ApiError:
     """What AWS answers to an operation that a service does not have."""
@@ -174,6 +179,18 @@ class ServiceModel:
     def operations(self) -> Iterator[OperationModel]:
         """Every operation."""
         return (self.operation(name) for name in self._operations_raw)
+
+    def with_shapes(self, names: Mapping[str, Mapping[str, Any]]) -> ServiceModel:
+        """The same service with other traits on some shapes: {shape: {trait: value, "member": {trait: value}}}."""
+        shapes = dict(self._shapes_raw)
+        for name, traits in names.items():
+            shape = dict(shapes[name])
+            for trait, value in traits.items():
+                shape[trait] = {**shape[trait], **value} if isinstance(value, Mapping) else value
+            shapes[name] = shape
+        return ServiceModel(
+            self.name, {"metadata": self.metadata, "operations": self._operations_raw, "shapes": shapes}
+        )
 
     @cached_property
     def _errors(self) -> dict[str, ErrorModel]:

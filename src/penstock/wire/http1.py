@@ -1,0 +1,501 @@
+"""HTTP/1.1 connections: an asyncio Protocol on httptools.
+
+A request is answered from the parser's callback. Answers leave in the order of their requests (pipelining), each as
+one write; a client that does not take them is read no further. Request bodies over 1 MB go to a file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator
+from functools import lru_cache
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, cast
+
+import httptools
+import orjson
+
+from penstock.engine.body import FileBody
+from penstock.wire.limits import (
+    BODY_SECONDS,
+    HEAD_BYTES,
+    HEAD_SECONDS,
+    HEADERS,
+    IDLE_SECONDS,
+    MEMORY_BYTES,
+    PIPELINED,
+    WRITE_BUFFER_BYTES,
+    WRITE_SECONDS,
+)
+from penstock.wire.spool import Spool
+from penstock.wire.values import Request, Response
+
+if TYPE_CHECKING:
+    from penstock.wire.server import Listener
+
+log = logging.getLogger("penstock.wire")
+
+HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_FILE_PIECE_BYTES = 256 << 10  # of a file read and sent at once
+_IDLE, _HEAD, _BODY = 0, 1, 2
+
+
+@lru_cache(maxsize=512)
+def _status_lines(status: int, content_type: str, request_id_header: str) -> bytes:
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = "Status"
+    lines = f"HTTP/1.1 {status} {phrase}\r\n"
+    if content_type:
+        lines += f"Content-Type: {_clean(content_type)}\r\n"
+    if request_id_header:
+        lines += f"{request_id_header}: "
+    return lines.encode("utf-8", "surrogateescape")
+
+
+def _clean(text: str) -> str:
+    """A header's value that cannot end its line: what callers send must not become headers of our answers."""
+    return text.replace("\r", " ").replace("\n", " ").replace("\0", " ") if not text.isprintable() else text
+
+
+class Exchange:
+    """One request of a connection and its answer."""
+
+    __slots__ = ("close", "connection", "http10", "request", "response")
+
+    def __init__(self, connection: Http1Connection, request: Request, close: bool, http10: bool) -> None:
+        self.connection = connection
+        self.request = request
+        self.close = close
+        self.http10 = http10
+        self.response: Response | None = None
+
+    def answer(self, response: Response) -> None:
+        """The answer is there: it leaves when those before it have."""
+        self.response = response
+        exchanges = self.connection.exchanges
+        if exchanges and exchanges[0] is self:
+            self.connection.flush()
+
+
+class Http1Connection(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+        self.front = listener.front
+        self.exchanges: deque[Exchange] = deque()
+        self.closing = False
+        self.since = listener.now
+        self._transport: asyncio.Transport | None = None
+        self._parser: Any = None
+        self._state = _IDLE
+        self._reading = True
+        self._writable: asyncio.Event | None = None
+        self._write_paused = False
+        self._streaming: asyncio.Task[None] | None = None
+        self._opening = b""
+        self._peer = ""
+        self._url = b""
+        self._headers: dict[str, str] = {}
+        self._head_bytes = 0
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._limit = MEMORY_BYTES
+        self._request: Request | None = None
+        self._spool: Spool | None = None
+        self._ended = False
+
+    # --- asyncio
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has connected."""
+        transport = cast(asyncio.Transport, transport)  # uvloop's is one, but does not say so
+        self._transport = transport
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        peer = transport.get_extra_info("peername")
+        self._peer = str(peer[0]) if peer else ""
+        self._parser = httptools.HttpRequestParser(self)
+        self.since = self.listener.now
+        self.listener.opened(self, transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The client is gone; operations under way run to their end, and nobody hears of it."""
+        self.closing = self._ended = True
+        self.listener.closed(self)
+        if self._spool is not None:
+            self._spool.abort()
+            self._spool = None
+        if self._streaming is not None:
+            self._streaming.cancel()
+        if self._writable is not None:
+            self._writable.set()
+        self.exchanges.clear()
+        self._transport = None
+
+    def eof_received(self) -> bool:
+        """The client sends no more; it may still wait for answers."""
+        self.closing = True
+        self.since = self.listener.now
+        return bool(self.exchanges) and self._state == _IDLE
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have arrived."""
+        if self._ended:
+            return
+        if self._opening is not None and self._maybe_http2(data):
+            return
+        if self._state == _BODY:
+            self.since = self.listener.now
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            # A server may go on as if nothing had been offered (Java's client offers h2c with every first request).
+            self._parser = httptools.HttpRequestParser(self)
+            rest = data[upgrade.args[0] :]
+            if rest:
+                self.data_received(rest)
+        except httptools.HttpParserError as error:
+            self._refuse(400, f"This is not an HTTP request that can be read: {error}")
+
+    def _maybe_http2(self, data: bytes) -> bool:
+        """Whether these are (the beginning of) HTTP/2's first bytes; only a connection's first bytes can be."""
+        data = self._opening + data
+        if not HTTP2_PREFACE.startswith(data[: len(HTTP2_PREFACE)]):
+            opening, self._opening = self._opening, None  # type: ignore[assignment]
+            if opening:
+                self.data_received(data)
+                return True
+            return False
+        if len(data) < len(HTTP2_PREFACE):
+            self._opening = data
+            return True
+        assert self._transport is not None
+        self.listener.to_http2(self, self._transport, data)
+        return True
+
+    def pause_writing(self) -> None:
+        """The client does not take its answers: read nothing more from it."""
+        self._write_paused = True
+        self.since = self.listener.now
+        if self._writable is not None:
+            self._writable.clear()
+        self._hold()
+
+    def resume_writing(self) -> None:
+        """The client has taken enough."""
+        self._write_paused = False
+        if self._writable is not None:
+            self._writable.set()
+        self._unhold()
+
+    def _hold(self) -> None:
+        if self._reading and self._transport is not None:
+            self._reading = False
+            self._transport.pause_reading()
+
+    def _unhold(self) -> None:
+        full = len(self.exchanges) >= PIPELINED or (self._spool is not None and self._spool.full)
+        if not self._reading and not self._write_paused and not full and self._transport is not None:
+            self._reading = True
+            self._transport.resume_reading()
+
+    def overdue(self, now: float) -> bool:
+        """Whether the client has taken too long for what it does now."""
+        if self._write_paused:
+            return now - self.since > WRITE_SECONDS
+        if self._state == _HEAD:
+            return now - self.since > HEAD_SECONDS
+        if self._state == _BODY:
+            return self._reading and now - self.since > BODY_SECONDS
+        if self.exchanges or self._streaming is not None:
+            return False
+        return self.closing or now - self.since > IDLE_SECONDS
+
+    # --- the parser's callbacks
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._url, self._headers, self._head_bytes = b"", {}, 0
+        self._pieces, self._size, self._limit, self._request = [], 0, MEMORY_BYTES, None
+        self._state, self.since = _HEAD, self.listener.now
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the request's target."""
+        self._url += url
+        if len(self._url) > HEAD_BYTES:
+            self._refuse(414, "The URL is too long.")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header (or, after a chunked body, a trailer)."""
+        if self._state == _BODY:
+            return  # a trailer: nothing here uses any, and it must not change what the head said
+        self._head_bytes += len(name) + len(value)
+        headers = self._headers
+        if self._head_bytes > HEAD_BYTES or len(headers) > HEADERS:
+            self._refuse(431, "The headers are too long.")
+            return
+        key = self.listener.header_name(name)
+        try:
+            text = value.decode()
+        except UnicodeDecodeError:
+            text = value.decode("latin-1")
+        if key in headers:
+            text = f"{headers[key]},{text}" if key != "cookie" else f"{headers[key]}; {text}"
+        headers[key] = text
+
+    def on_headers_complete(self) -> None:
+        """The head is there: is the body welcome?"""
+        if self._ended:
+            return
+        headers = self._headers
+        path, _, query = self._url.decode("latin-1").partition("?")
+        host = headers.get("host", "")
+        if not path.startswith("/"):
+            path, host = _absolute(path, host)
+        if not host and self._parser.get_http_version() != "1.0":
+            self._refuse(400, "The Host header is missing.")
+            return
+        method = self._parser.get_method().decode("latin-1")
+        self._request = Request(method, path or "/", query, headers, b"", host, self._peer)
+        self._state = _BODY
+        length = headers.get("content-length")
+        if length is not None and len(length) > 7 and not self._welcome(int(length)):
+            return
+        if "expect" in headers and headers["expect"].lower() == "100-continue" and self._transport is not None:
+            # Only when nothing waits before it: the client reads it as the next thing on the connection.
+            if not self.exchanges and self._parser.get_http_version() != "1.0":
+                self._transport.write(_CONTINUE)
+
+    def _welcome(self, size: int) -> bool:
+        """Whether a body of this size is taken; it is refused before it is sent where possible."""
+        assert self._request is not None
+        if size > MEMORY_BYTES and self._limit == MEMORY_BYTES:
+            self._limit = self.front.body_limit(self._request)
+        if size > self._limit and size > MEMORY_BYTES:
+            self._refuse(413, f"The body is longer than {self._limit} bytes, which is the most this operation takes.")
+            return False
+        return True
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of the body."""
+        if self._ended:
+            return
+        self._size += len(data)
+        if self._spool is None:
+            if self._size <= MEMORY_BYTES:
+                self._pieces.append(data)
+                return
+            self._spool = self.listener.spool(self._unhold)
+            for piece in self._pieces:
+                self._spool.feed(piece)
+            self._pieces = []
+        if not self._welcome(self._size):
+            return
+        self._spool.feed(data)
+        if self._spool.full:
+            self._hold()
+
+    def on_message_complete(self) -> None:
+        """The request is complete."""
+        request = self._request
+        if self._ended or request is None:
+            return
+        self._state = _IDLE
+        self.since = self.listener.now
+        version = self._parser.get_http_version()
+        keep = self._parser.should_keep_alive() and not self.closing
+        exchange = Exchange(self, request, not keep, version == "1.0")
+        self.exchanges.append(exchange)
+        if not keep:
+            self._ended = True  # nothing that follows on this connection is read
+        if len(self.exchanges) >= PIPELINED:
+            self._hold()
+        spool = self._spool
+        if spool is None:
+            pieces = self._pieces
+            request.body = pieces[0] if len(pieces) == 1 else b"".join(pieces) if pieces else b""
+            self._start(exchange)
+        else:
+            self._spool = None
+            self._hold()
+            spool.finish(lambda body, error: self._spooled(exchange, spool, body, error))
+
+    def _spooled(self, exchange: Exchange, spool: Spool, body: FileBody | None, error: OSError | None) -> None:
+        if body is None:
+            log.error("a request body could not be written to a file: %s", error)
+            exchange.answer(_plain(503, "There is no room for the request body: free disk space and try again."))
+            return
+        exchange.request.body = body
+        exchange.request.content_sha256 = spool.sha256
+        self._start(exchange)
+        self._unhold()
+
+    def _start(self, exchange: Exchange) -> None:
+        try:
+            self.front.start(exchange.request, exchange.answer)
+        except Exception:
+            log.exception("%s %s failed", exchange.request.method, exchange.request.path)
+            if exchange.response is None:
+                exchange.answer(_plain(500, "Internal Server Error"))
+
+    # --- answers
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Answer what cannot be read any further, and close."""
+        if self._ended:
+            return
+        self._ended = True
+        self._state = _IDLE
+        if self._spool is not None:
+            self._spool.abort()
+            self._spool = None
+        exchange = Exchange(self, self._request or Request("GET", "/"), True, False)
+        self.exchanges.append(exchange)
+        exchange.answer(_plain(status, message))
+
+    def flush(self) -> None:
+        """Write every answer whose turn it is."""
+        exchanges = self.exchanges
+        while exchanges and self._streaming is None:
+            exchange = exchanges[0]
+            response = exchange.response
+            if response is None or self._transport is None:
+                break
+            if type(response.body) is not bytes:
+                self._streaming = asyncio.get_running_loop().create_task(self._stream(exchange, response))
+                return
+            self._transport.write(self._head(exchange, response, len(response.body)))
+            self._done(exchange)
+        if not self._reading:
+            self._unhold()
+
+    def _done(self, exchange: Exchange) -> None:
+        if self.exchanges and self.exchanges[0] is exchange:
+            self.exchanges.popleft()
+        if self._state == _IDLE:
+            self.since = self.listener.now
+        if (exchange.close or (self.closing and not self.exchanges)) and self._transport is not None:
+            self._transport.close()
+
+    def _head(self, exchange: Exchange, response: Response, size: int | None) -> bytes:
+        """Status line and headers, and the body with them when it is in memory; ``size`` is None for a stream."""
+        status = response.status
+        parts = [_status_lines(status, response.content_type, response.request_id_header)]
+        if response.request_id_header:
+            parts.append(response.request_id.encode() + b"\r\n")
+        parts.append(self.listener.date())
+        sized = False
+        for name, value in response.headers:
+            sized = sized or name.lower() == "content-length"
+            parts.append(f"{_clean(name)}: {_clean(value)}\r\n".encode("utf-8", "surrogateescape"))
+        bodiless = exchange.request.method == "HEAD" or status in (204, 304) or status < 200
+        if not sized and status not in (204, 304):
+            if size is not None:
+                parts.append(b"Content-Length: %d\r\n" % size)
+            elif not exchange.http10 and not bodiless:
+                parts.append(b"Transfer-Encoding: chunked\r\n")
+        if exchange.close or self.closing:
+            exchange.close = True
+            parts.append(b"Connection: close\r\n")
+        elif exchange.http10:
+            parts.append(b"Connection: keep-alive\r\n")
+        parts.append(b"\r\n")
+        if type(response.body) is bytes and not bodiless:
+            parts.append(response.body)
+        return b"".join(parts)
+
+    async def _stream(self, exchange: Exchange, response: Response) -> None:
+        """Send an answer whose body is a file or a stream, at the client's pace."""
+        body, ok = response.body, False
+        bodiless = exchange.request.method == "HEAD" or response.status in (204, 304)
+        try:
+            assert self._transport is not None and not isinstance(body, bytes)
+            if isinstance(body, FileBody):
+                self._transport.write(self._head(exchange, response, body.size))
+                if not bodiless:
+                    await self._send_file(body)
+            else:
+                sized = any(name.lower() == "content-length" for name, _ in response.headers)
+                chunked = not sized and not exchange.http10
+                exchange.close = exchange.close or (exchange.http10 and not sized)
+                self._transport.write(self._head(exchange, response, None))
+                if not bodiless:
+                    await self._send_stream(body, chunked)
+            ok = True
+        except OSError as error:
+            log.error("the answer to %s %s broke off: %s", exchange.request.method, exchange.request.path, error)
+        except Exception:
+            log.exception("the answer to %s %s broke off", exchange.request.method, exchange.request.path)
+        finally:
+            self._streaming = None
+            if isinstance(body, FileBody) and body.delete:
+                body.path.unlink(missing_ok=True)
+            elif isinstance(body, AsyncIterator) and hasattr(body, "aclose"):
+                await body.aclose()
+            if self._transport is not None:
+                # A broken answer must not look complete.
+                if ok:
+                    self._done(exchange)
+                    self.flush()
+                else:
+                    self._transport.abort()
+
+    async def _send_file(self, body: FileBody) -> None:
+        loop = asyncio.get_running_loop()
+        file = await loop.run_in_executor(None, body.path.open, "rb")
+        with file:
+            file.seek(body.offset)
+            left = body.size
+            while left:
+                data = await loop.run_in_executor(None, file.read, min(left, _FILE_PIECE_BYTES))
+                if not data:
+                    raise OSError(f"{body.path} is shorter than {body.size} bytes")
+                left -= len(data)
+                await self._send(data)
+
+    async def _send_stream(self, body: AsyncIterator[bytes], chunked: bool) -> None:
+        async for data in body:
+            if data:
+                await self._send(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
+        if chunked:
+            await self._send(b"0\r\n\r\n")
+
+    async def _send(self, data: bytes) -> None:
+        if self._transport is None:
+            raise ConnectionResetError("the client has gone")
+        self._transport.write(data)
+        if self._write_paused:
+            if self._writable is None:
+                self._writable = asyncio.Event()
+            await self._writable.wait()
+            if self._transport is None:
+                raise ConnectionResetError("the client has gone")
+
+    def shut(self) -> None:
+        """Finish what is under way, then close."""
+        self.closing = True
+        if not self.exchanges and self._state == _IDLE and self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close now."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def _absolute(url: str, host: str) -> tuple[str, str]:
+    """Path and host of a request target in absolute form, as proxies send it; the target's host counts."""
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme.lower() not in ("http", "https"):
+        return ("*" if url == "*" else f"/{url}"), host
+    authority, slash, path = rest.partition("/")
+    return slash + path, authority or host
+
+
+def _plain(status: int, message: str) -> Response:
+    return Response(status, (), orjson.dumps({"message": message}), "application/json")
