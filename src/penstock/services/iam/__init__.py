@@ -5,6 +5,7 @@ from __future__ import annotations
 from penstock.engine.operation import operations_of
 from penstock.engine.service import Service
 from penstock.services.iam import groups, policies, profiles, roles, users
+from penstock.services.iam.resources import RESOURCES
 
 SERVICE = Service(
     "iam",
@@ -12,6 +13,7 @@ SERVICE = Service(
     model="iam",
     package=__name__,
     tables=["tables.sql"],
+    resources=RESOURCES,
     start=users.start,
     reset=users.reset,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from penstock.engine.operation import operations_of
 from penstock.engine.service import Service
 from penstock.services.logs import events, groups, retention, streams, writing
+from penstock.services.logs.resources import RESOURCES
 
 SERVICE = Service(
     "logs",
@@ -12,6 +13,7 @@ SERVICE = Service(
     model="logs",
     package=__name__,
     tables=["tables.sql"],
+    resources=RESOURCES,
     memory=retention.Sweeping,
     start=retention.start,
     reset=groups.reset,

@@ -1,0 +1,476 @@
+"""IAM's CloudFormation types: roles, the policies of roles, users and groups, instance profiles.
+
+Each resource is made, changed or removed in one transaction.
+Source: the type references of AWS::IAM::* in the CloudFormation User Guide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import orjson
+
+from penstock.base.errors import ApiError
+from penstock.engine.context import Context, WaitingContext
+from penstock.engine.resource import Declared, Physical, ResourceType
+
+_OWNERS: Final = {"Roles": "Role", "Users": "User", "Groups": "Group"}
+_NO_PASSWORD: Final = "leave it out: there is no console to sign in to"
+
+
+def _document(value: Any) -> str:
+    """A policy document of a template as text; YAML may have read its Version as a date."""
+    return value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
+
+
+def _tags(declared: Declared) -> list[dict[str, str]]:
+    given = {tag["Key"]: str(tag["Value"]) for tag in declared.properties.get("Tags") or ()}
+    return [{"Key": key, "Value": value} for key, value in (dict(declared.tags) | given).items()]
+
+
+def _retag(cx: Context, kind: str, name: str, new: Declared, old: Declared) -> None:
+    gone = sorted({tag["Key"] for tag in _tags(old)} - {tag["Key"] for tag in _tags(new)})
+    if gone:
+        cx.call("iam", f"Untag{kind}", {f"{kind}Name": name, "TagKeys": gone})
+    if _tags(new):
+        cx.call("iam", f"Tag{kind}", {f"{kind}Name": name, "Tags": _tags(new)})
+
+
+def _unless_gone(cx: Context, operation: str, request: dict[str, Any]) -> None:
+    try:
+        cx.call("iam", operation, request)
+    except ApiError as error:
+        if not error.code.startswith("NoSuchEntity"):
+            raise
+
+
+def _present(properties: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: properties[name] for name in names if properties.get(name) is not None}
+
+
+def _set_policies(cx: Context, kind: str, name: str, new: Mapping[str, Any], old: Mapping[str, Any]) -> None:
+    """Give a role, user or group the inline and managed policies that ``new`` has and ``old`` had not."""
+    wanted = {policy["PolicyName"]: policy["PolicyDocument"] for policy in new.get("Policies") or ()}
+    held = {policy["PolicyName"]: policy["PolicyDocument"] for policy in old.get("Policies") or ()}
+    for policy in held.keys() - wanted.keys():
+        _unless_gone(cx, f"Delete{kind}Policy", {f"{kind}Name": name, "PolicyName": policy})
+    for policy, document in wanted.items():
+        cx.call(
+            "iam", f"Put{kind}Policy",
+            {f"{kind}Name": name, "PolicyName": policy, "PolicyDocument": _document(document)},
+        )  # fmt: skip
+    arns, earlier = new.get("ManagedPolicyArns") or [], old.get("ManagedPolicyArns") or []
+    for arn in earlier:
+        if arn not in arns:
+            _unless_gone(cx, f"Detach{kind}Policy", {f"{kind}Name": name, "PolicyArn": arn})
+    for arn in arns:
+        cx.call("iam", f"Attach{kind}Policy", {f"{kind}Name": name, "PolicyArn": arn})
+
+
+def _empty(cx: Context, kind: str, name: str) -> None:
+    """Take every policy from a role, user or group, so that it can be deleted."""
+    for policy in cx.call("iam", f"List{kind}Policies", {f"{kind}Name": name, "MaxItems": 1000})["PolicyNames"]:
+        cx.call("iam", f"Delete{kind}Policy", {f"{kind}Name": name, "PolicyName": policy})
+    for each in cx.call("iam", f"ListAttached{kind}Policies", {f"{kind}Name": name})["AttachedPolicies"]:
+        cx.call("iam", f"Detach{kind}Policy", {f"{kind}Name": name, "PolicyArn": each["PolicyArn"]})
+
+
+def _deleter(kind: str, empty: Callable[[Context, str], None]) -> Callable[[WaitingContext, Physical], Any]:
+    async def delete(cx: WaitingContext, physical: Physical) -> None:
+        def work(cx: Context) -> None:
+            try:
+                cx.call("iam", f"Get{kind}", {f"{kind}Name": physical.id})
+            except ApiError as error:
+                if error.code.startswith("NoSuchEntity"):
+                    return
+                raise
+            empty(cx, physical.id)
+            cx.call("iam", f"Delete{kind}", {f"{kind}Name": physical.id})
+
+        await cx.transact(work)
+
+    return delete
+
+
+# --- AWS::IAM::Role
+
+
+async def create_role(cx: WaitingContext, declared: Declared) -> Physical:
+    """Make the role with its policies."""
+    properties = declared.properties
+    name = properties.get("RoleName") or declared.generated_name
+
+    def work(cx: Context) -> Physical:
+        request = _present(properties, ("Path", "Description", "PermissionsBoundary"))
+        request |= {
+            "RoleName": name,
+            "AssumeRolePolicyDocument": _document(properties["AssumeRolePolicyDocument"]),
+            "Tags": _tags(declared),
+        }
+        if properties.get("MaxSessionDuration") is not None:
+            request["MaxSessionDuration"] = int(properties["MaxSessionDuration"])
+        role = cx.call("iam", "CreateRole", request)["Role"]
+        _set_policies(cx, "Role", name, properties, {})
+        return Physical(name, {"Arn": role["Arn"], "RoleId": role["RoleId"]})
+
+    return await cx.transact(work)
+
+
+async def update_role(cx: WaitingContext, new: Declared, old: Declared, physical: Physical) -> Physical:
+    """Change what differs: trust, duration, boundary, policies, tags."""
+    properties, name = new.properties, physical.id
+
+    def work(cx: Context) -> Physical:
+        cx.call(
+            "iam", "UpdateAssumeRolePolicy",
+            {"RoleName": name, "PolicyDocument": _document(properties["AssumeRolePolicyDocument"])},
+        )  # fmt: skip
+        cx.call(
+            "iam", "UpdateRole",
+            {
+                "RoleName": name,
+                "Description": properties.get("Description") or "",
+                "MaxSessionDuration": int(properties.get("MaxSessionDuration") or 3600),
+            },
+        )  # fmt: skip
+        if properties.get("PermissionsBoundary"):
+            boundary = {"RoleName": name, "PermissionsBoundary": properties["PermissionsBoundary"]}
+            cx.call("iam", "PutRolePermissionsBoundary", boundary)
+        else:
+            cx.call("iam", "DeleteRolePermissionsBoundary", {"RoleName": name})
+        _set_policies(cx, "Role", name, properties, old.properties)
+        _retag(cx, "Role", name, new, old)
+        return physical
+
+    return await cx.transact(work)
+
+
+def _empty_role(cx: Context, name: str) -> None:
+    _empty(cx, "Role", name)
+
+
+# --- AWS::IAM::User and AWS::IAM::Group
+
+
+async def create_user(cx: WaitingContext, declared: Declared) -> Physical:
+    """Make the user with its policies and groups."""
+    properties = declared.properties
+    name = properties.get("UserName") or declared.generated_name
+
+    def work(cx: Context) -> Physical:
+        request = _present(properties, ("Path", "PermissionsBoundary")) | {"UserName": name, "Tags": _tags(declared)}
+        user = cx.call("iam", "CreateUser", request)["User"]
+        _set_policies(cx, "User", name, properties, {})
+        for group in properties.get("Groups") or ():
+            cx.call("iam", "AddUserToGroup", {"GroupName": group, "UserName": name})
+        return Physical(name, {"Arn": user["Arn"]})
+
+    return await cx.transact(work)
+
+
+async def update_user(cx: WaitingContext, new: Declared, old: Declared, physical: Physical) -> Physical:
+    """Change what differs: path, boundary, policies, groups, tags."""
+    properties, name = new.properties, physical.id
+
+    def work(cx: Context) -> Physical:
+        cx.call("iam", "UpdateUser", {"UserName": name, "NewPath": properties.get("Path") or "/"})
+        if properties.get("PermissionsBoundary"):
+            boundary = {"UserName": name, "PermissionsBoundary": properties["PermissionsBoundary"]}
+            cx.call("iam", "PutUserPermissionsBoundary", boundary)
+        else:
+            cx.call("iam", "DeleteUserPermissionsBoundary", {"UserName": name})
+        _set_policies(cx, "User", name, properties, old.properties)
+        groups, earlier = properties.get("Groups") or [], old.properties.get("Groups") or []
+        for group in earlier:
+            if group not in groups:
+                _unless_gone(cx, "RemoveUserFromGroup", {"GroupName": group, "UserName": name})
+        for group in groups:
+            cx.call("iam", "AddUserToGroup", {"GroupName": group, "UserName": name})
+        _retag(cx, "User", name, new, old)
+        return Physical(name, {"Arn": cx.call("iam", "GetUser", {"UserName": name})["User"]["Arn"]})
+
+    return await cx.transact(work)
+
+
+def _empty_user(cx: Context, name: str) -> None:
+    _empty(cx, "User", name)
+    for group in cx.call("iam", "ListGroupsForUser", {"UserName": name, "MaxItems": 1000})["Groups"]:
+        cx.call("iam", "RemoveUserFromGroup", {"GroupName": group["GroupName"], "UserName": name})
+
+
+async def create_group(cx: WaitingContext, declared: Declared) -> Physical:
+    """Make the group with its policies."""
+    properties = declared.properties
+    name = properties.get("GroupName") or declared.generated_name
+
+    def work(cx: Context) -> Physical:
+        group = cx.call("iam", "CreateGroup", _present(properties, ("Path",)) | {"GroupName": name})["Group"]
+        _set_policies(cx, "Group", name, properties, {})
+        return Physical(name, {"Arn": group["Arn"]})
+
+    return await cx.transact(work)
+
+
+async def update_group(cx: WaitingContext, new: Declared, old: Declared, physical: Physical) -> Physical:
+    """Change what differs: path and policies."""
+    name = physical.id
+
+    def work(cx: Context) -> Physical:
+        cx.call("iam", "UpdateGroup", {"GroupName": name, "NewPath": new.properties.get("Path") or "/"})
+        _set_policies(cx, "Group", name, new.properties, old.properties)
+        return Physical(name, {"Arn": cx.call("iam", "GetGroup", {"GroupName": name})["Group"]["Arn"]})
+
+    return await cx.transact(work)
+
+
+def _empty_group(cx: Context, name: str) -> None:
+    _empty(cx, "Group", name)
+    for user in cx.call("iam", "GetGroup", {"GroupName": name, "MaxItems": 1000})["Users"]:
+        cx.call("iam", "RemoveUserFromGroup", {"GroupName": name, "UserName": user["UserName"]})
+
+
+# --- AWS::IAM::Policy, AWS::IAM::RolePolicy: inline policies
+
+
+def _put_inline(cx: Context, properties: Mapping[str, Any], name: str) -> None:
+    document = _document(properties["PolicyDocument"])
+    for member, kind in _OWNERS.items():
+        for owner in properties.get(member) or ():
+            cx.call(
+                "iam", f"Put{kind}Policy", {f"{kind}Name": owner, "PolicyName": name, "PolicyDocument": document}
+            )  # fmt: skip
+
+
+async def create_policy(cx: WaitingContext, declared: Declared) -> Physical:
+    """Write one inline policy into every role, user and group that is named."""
+    properties, name = declared.properties, declared.properties["PolicyName"]
+    if not any(properties.get(member) for member in _OWNERS):
+        raise ApiError(
+            "At least one of [Groups,Roles,Users] must be non-empty.", code="InvalidRequest"
+        )  # fmt: skip
+    await cx.transact(lambda cx: _put_inline(cx, properties, name))
+    # An inline policy has no id of its own: what Delete needs to know is kept with the attributes.
+    owners = {member: list(properties.get(member) or ()) for member in _OWNERS}
+    return Physical(declared.generated_name, {"Id": declared.generated_name, "PolicyName": name, "Owners": owners})
+
+
+async def update_policy(cx: WaitingContext, new: Declared, old: Declared, physical: Physical) -> Physical:
+    """Write the policy where it is wanted now, and remove it from where it was."""
+    await delete_policy(cx, physical)
+    return await create_policy(cx, new)
+
+
+async def delete_policy(cx: WaitingContext, physical: Physical) -> None:
+    """Remove the policy from everything that had it."""
+    name, owners = physical.attributes["PolicyName"], physical.attributes["Owners"]
+
+    def work(cx: Context) -> None:
+        for member, names in owners.items():
+            for owner in names:
+                kind = _OWNERS[member]
+                _unless_gone(cx, f"Delete{kind}Policy", {f"{kind}Name": owner, "PolicyName": name})
+
+    await cx.transact(work)
+
+
+async def create_role_policy(cx: WaitingContext, declared: Declared) -> Physical:
+    """Write one inline policy into one role."""
+    properties = declared.properties
+    if properties.get("PolicyDocument") is None:
+        raise ApiError("PolicyDocument is missing: give the role policy one.", code="InvalidRequest")
+    request = {
+        "RoleName": properties["RoleName"],
+        "PolicyName": properties["PolicyName"],
+        "PolicyDocument": _document(properties["PolicyDocument"]),
+    }
+    await cx.call("iam", "PutRolePolicy", request)
+    return Physical(f"{properties['PolicyName']}|{properties['RoleName']}")
+
+
+async def update_role_policy(cx: WaitingContext, new: Declared, old: Declared, physical: Physical) -> Physical:
+    """Write the policy's new document."""
+    return await create_role_policy(cx, new)
+
+
+async def delete_role_policy(cx: WaitingContext, physical: Physical) -> None:
+    """Remove the policy from its role."""
+    policy, role = physical.id.split("|", 1)
+    await cx.transact(lambda cx: _unless_gone(cx, "DeleteRolePolicy", {"RoleName": role, "PolicyName": policy}))
+
+
+# --- AWS::IAM::ManagedPolicy
+
+
+def _attach(cx: Context, arn: str, new: Mapping[str, Any], old: Mapping[str, Any]) -> None:
+    for member, kind in _OWNERS.items():
+        wanted, held = new.get(member) or [], old.get(member) or []
+        for owner in held:
+            if owner not in wanted:
+                _unless_gone(cx, f"Detach{kind}Policy", {f"{kind}Name": owner, "PolicyArn": arn})
+        for owner in wanted:
+            cx.call("iam", f"Attach{kind}Policy", {f"{kind}Name": owner, "PolicyArn": arn})
+
+
+async def create_managed_policy(cx: WaitingContext, declared: Declared) -> Physical:
+    """Make the policy and attach it."""
+    properties = declared.properties
+
+    def work(cx: Context) -> Physical:
+        request = _present(properties, ("Path", "Description")) | {
+            "PolicyName": properties.get("ManagedPolicyName") or declared.generated_name,
+            "PolicyDocument": _document(properties["PolicyDocument"]),
+        }
+        policy = cx.call("iam", "CreatePolicy", request)["Policy"]
+        _attach(cx, policy["Arn"], properties, {})
+        return Physical(policy["Arn"], {"PolicyArn": policy["Arn"], "PolicyId": policy["PolicyId"]})
+
+    return await cx.transact(work)
+
+
+async def update_managed_policy(cx: WaitingContext, new: Declared, old: Declared, physical: Physical) -> Physical:
+    """Add a version with the new document, in place of the oldest one where there is no room, and attach anew."""
+    arn = physical.id
+
+    def work(cx: Context) -> Physical:
+        if new.properties["PolicyDocument"] != old.properties.get("PolicyDocument"):
+            versions = cx.call("iam", "ListPolicyVersions", {"PolicyArn": arn})["Versions"]
+            spare = [version["VersionId"] for version in versions if not version["IsDefaultVersion"]]
+            if len(versions) >= 5 and spare:
+                cx.call("iam", "DeletePolicyVersion", {"PolicyArn": arn, "VersionId": spare[-1]})
+            document = _document(new.properties["PolicyDocument"])
+            version = {"PolicyArn": arn, "PolicyDocument": document, "SetAsDefault": True}
+            cx.call("iam", "CreatePolicyVersion", version)
+        _attach(cx, arn, new.properties, old.properties)
+        return physical
+
+    return await cx.transact(work)
+
+
+async def delete_managed_policy(cx: WaitingContext, physical: Physical) -> None:
+    """Detach the policy from everything, and delete it with its versions."""
+    arn = physical.id
+
+    def work(cx: Context) -> None:
+        try:
+            versions = cx.call("iam", "ListPolicyVersions", {"PolicyArn": arn})["Versions"]
+        except ApiError as error:
+            if error.code.startswith("NoSuchEntity"):
+                return
+            raise
+        holders = cx.call("iam", "ListEntitiesForPolicy", {"PolicyArn": arn, "MaxItems": 1000})
+        for kind in ("Role", "User", "Group"):
+            for holder in holders[f"Policy{kind}s"]:
+                name = holder[f"{kind}Name"]
+                cx.call("iam", f"Detach{kind}Policy", {f"{kind}Name": name, "PolicyArn": arn})
+        for version in versions:
+            if not version["IsDefaultVersion"]:
+                cx.call("iam", "DeletePolicyVersion", {"PolicyArn": arn, "VersionId": version["VersionId"]})
+        cx.call("iam", "DeletePolicy", {"PolicyArn": arn})
+
+    await cx.transact(work)
+
+
+# --- AWS::IAM::InstanceProfile
+
+
+async def create_instance_profile(cx: WaitingContext, declared: Declared) -> Physical:
+    """Make the profile and put its role into it."""
+    properties = declared.properties
+    name = properties.get("InstanceProfileName") or declared.generated_name
+
+    def work(cx: Context) -> Physical:
+        request = _present(properties, ("Path",)) | {"InstanceProfileName": name}
+        profile = cx.call("iam", "CreateInstanceProfile", request)["InstanceProfile"]
+        for role in properties["Roles"]:
+            cx.call("iam", "AddRoleToInstanceProfile", {"InstanceProfileName": name, "RoleName": role})
+        return Physical(name, {"Arn": profile["Arn"]})
+
+    return await cx.transact(work)
+
+
+async def update_instance_profile(cx: WaitingContext, new: Declared, old: Declared, physical: Physical) -> Physical:
+    """Put another role into the profile."""
+
+    def work(cx: Context) -> Physical:
+        _empty_profile(cx, physical.id)
+        for role in new.properties["Roles"]:
+            cx.call("iam", "AddRoleToInstanceProfile", {"InstanceProfileName": physical.id, "RoleName": role})
+        return physical
+
+    return await cx.transact(work)
+
+
+def _empty_profile(cx: Context, name: str) -> None:
+    profile = cx.call("iam", "GetInstanceProfile", {"InstanceProfileName": name})["InstanceProfile"]
+    for role in profile["Roles"]:
+        cx.call(
+            "iam", "RemoveRoleFromInstanceProfile", {"InstanceProfileName": name, "RoleName": role["RoleName"]}
+        )  # fmt: skip
+
+
+RESOURCES: Final = (
+    ResourceType(
+        "AWS::IAM::Role", create_role, update_role, _deleter("Role", _empty_role),
+        executed=frozenset({"RoleName", "Path", "MaxSessionDuration"}),
+        kept=frozenset(
+            {"AssumeRolePolicyDocument", "Description", "ManagedPolicyArns", "PermissionsBoundary", "Policies", "Tags"}
+        ),
+        required=frozenset({"AssumeRolePolicyDocument"}),
+        replaced_by=frozenset({"RoleName", "Path"}),
+        attributes=frozenset({"Arn", "RoleId"}),
+        name_property="RoleName",
+    ),
+    ResourceType(
+        "AWS::IAM::User", create_user, update_user, _deleter("User", _empty_user),
+        executed=frozenset({"UserName", "Path", "Groups"}),
+        kept=frozenset({"ManagedPolicyArns", "PermissionsBoundary", "Policies", "Tags"}),
+        refused={"LoginProfile": _NO_PASSWORD},
+        replaced_by=frozenset({"UserName"}),
+        attributes=frozenset({"Arn"}),
+        name_property="UserName",
+    ),
+    ResourceType(
+        "AWS::IAM::Group", create_group, update_group, _deleter("Group", _empty_group),
+        executed=frozenset({"GroupName", "Path"}),
+        kept=frozenset({"ManagedPolicyArns", "Policies"}),
+        replaced_by=frozenset({"GroupName"}),
+        attributes=frozenset({"Arn"}),
+        name_property="GroupName",
+        name_limit=128,
+    ),
+    ResourceType(
+        "AWS::IAM::Policy", create_policy, update_policy, delete_policy,
+        executed=frozenset({"PolicyName", "Roles", "Users", "Groups"}),
+        kept=frozenset({"PolicyDocument"}),
+        required=frozenset({"PolicyName", "PolicyDocument"}),
+        attributes=frozenset({"Id"}),
+    ),
+    ResourceType(
+        "AWS::IAM::RolePolicy", create_role_policy, update_role_policy, delete_role_policy,
+        executed=frozenset({"PolicyName", "RoleName"}),
+        kept=frozenset({"PolicyDocument"}),
+        required=frozenset({"PolicyName", "RoleName"}),
+        replaced_by=frozenset({"PolicyName", "RoleName"}),
+    ),
+    ResourceType(
+        "AWS::IAM::ManagedPolicy", create_managed_policy, update_managed_policy, delete_managed_policy,
+        executed=frozenset({"ManagedPolicyName", "Path", "Roles", "Users", "Groups"}),
+        kept=frozenset({"Description", "PolicyDocument"}),
+        required=frozenset({"PolicyDocument"}),
+        replaced_by=frozenset({"ManagedPolicyName", "Path", "Description"}),
+        attributes=frozenset({"PolicyArn", "PolicyId"}),
+        name_property="ManagedPolicyName",
+        name_limit=128,
+    ),
+    ResourceType(
+        "AWS::IAM::InstanceProfile", create_instance_profile, update_instance_profile,
+        _deleter("InstanceProfile", _empty_profile),
+        executed=frozenset({"InstanceProfileName", "Path", "Roles"}),
+        required=frozenset({"Roles"}),
+        replaced_by=frozenset({"InstanceProfileName", "Path"}),
+        attributes=frozenset({"Arn"}),
+        name_property="InstanceProfileName",
+        name_limit=128,
+    ),
+)  # fmt: skip

@@ -1,0 +1,134 @@
+"""CloudWatch Logs' CloudFormation types: groups and streams.
+
+Source: the references of AWS::Logs::LogGroup and AWS::Logs::LogStream in the CloudFormation User Guide.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from penstock.base.errors import ApiError
+from penstock.engine.context import Context, WaitingContext
+from penstock.engine.resource import Declared, Physical, ResourceType
+
+
+def _tags(declared: Declared) -> dict[str, str]:
+    return dict(declared.tags) | {tag["Key"]: str(tag["Value"]) for tag in declared.properties.get("Tags") or ()}
+
+
+def _is_true(value: Any) -> bool:
+    return value is True or str(value).lower() == "true"
+
+
+def _unless_gone(cx: Context, operation: str, request: dict[str, Any]) -> None:
+    try:
+        cx.call("logs", operation, request)
+    except ApiError as error:
+        if error.code != "ResourceNotFoundException":
+            raise
+
+
+async def create_log_group(cx: WaitingContext, declared: Declared) -> Physical:
+    """Make the group, with its retention."""
+    properties = declared.properties
+    name = properties.get("LogGroupName") or declared.generated_name
+
+    def work(cx: Context) -> Physical:
+        request: dict[str, Any] = {"logGroupName": name}
+        for member, property_ in (("kmsKeyId", "KmsKeyId"), ("logGroupClass", "LogGroupClass")):
+            if properties.get(property_):
+                request[member] = properties[property_]
+        if _tags(declared):
+            request["tags"] = _tags(declared)
+        if _is_true(properties.get("DeletionProtectionEnabled")):
+            request["deletionProtectionEnabled"] = True
+        cx.call("logs", "CreateLogGroup", request)
+        _set_retention(cx, name, properties.get("RetentionInDays"))
+        return Physical(name, {"Arn": f"{cx.arn(f'log-group:{name}', 'logs')}:*"})
+
+    return await cx.transact(work)
+
+
+def _set_retention(cx: Context, name: str, days: Any) -> None:
+    if days:
+        cx.call("logs", "PutRetentionPolicy", {"logGroupName": name, "retentionInDays": int(days)})
+    else:
+        cx.call("logs", "DeleteRetentionPolicy", {"logGroupName": name})
+
+
+async def update_log_group(cx: WaitingContext, new: Declared, old: Declared, physical: Physical) -> Physical:
+    """Change what differs: retention, protection, key, tags."""
+    properties, name = new.properties, physical.id
+
+    def work(cx: Context) -> Physical:
+        _set_retention(cx, name, properties.get("RetentionInDays"))
+        protected = _is_true(properties.get("DeletionProtectionEnabled"))
+        cx.call(
+            "logs", "PutLogGroupDeletionProtection",
+            {"logGroupIdentifier": name, "deletionProtectionEnabled": protected},
+        )  # fmt: skip
+        if properties.get("KmsKeyId"):
+            cx.call("logs", "AssociateKmsKey", {"logGroupName": name, "kmsKeyId": properties["KmsKeyId"]})
+        else:
+            cx.call("logs", "DisassociateKmsKey", {"logGroupName": name})
+        arn = cx.arn(f"log-group:{name}", "logs")
+        gone = sorted(_tags(old).keys() - _tags(new).keys())
+        if gone:
+            cx.call("logs", "UntagResource", {"resourceArn": arn, "tagKeys": gone})
+        if _tags(new):
+            cx.call("logs", "TagResource", {"resourceArn": arn, "tags": _tags(new)})
+        return physical
+
+    return await cx.transact(work)
+
+
+async def delete_log_group(cx: WaitingContext, physical: Physical) -> None:
+    """Delete the group with everything in it."""
+    await cx.transact(lambda cx: _unless_gone(cx, "DeleteLogGroup", {"logGroupName": physical.id}))
+
+
+async def create_log_stream(cx: WaitingContext, declared: Declared) -> Physical:
+    """Make the stream."""
+    group = declared.properties["LogGroupName"]
+    name = declared.properties.get("LogStreamName") or declared.generated_name
+    await cx.call("logs", "CreateLogStream", {"logGroupName": group, "logStreamName": name})
+    # Ref gives the stream's name, which does not say its group: that is kept as an attribute.
+    return Physical(name, {"LogGroupName": group})
+
+
+async def update_log_stream(cx: WaitingContext, new: Declared, old: Declared, physical: Physical) -> Physical:
+    """Nothing of a stream can change: every change replaces it."""
+    return physical
+
+
+async def delete_log_stream(cx: WaitingContext, physical: Physical) -> None:
+    """Delete the stream with its events."""
+    request = {"logGroupName": physical.attributes["LogGroupName"], "logStreamName": physical.id}
+    await cx.transact(lambda cx: _unless_gone(cx, "DeleteLogStream", request))
+
+
+RESOURCES: Final = (
+    ResourceType(
+        "AWS::Logs::LogGroup", create_log_group, update_log_group, delete_log_group,
+        executed=frozenset({"LogGroupName", "RetentionInDays", "LogGroupClass", "DeletionProtectionEnabled"}),
+        kept=frozenset({"KmsKeyId", "Tags"}),
+        refused={
+            "DataProtectionPolicy": "leave it out: nothing is masked here",
+            "FieldIndexPolicies": "leave it out: field indexes are not here",
+            "ResourcePolicyDocument": "leave it out: resource policies of log groups are not here",
+            "BearerTokenAuthenticationEnabled": "leave it out: bearer tokens are not accepted here",
+        },
+        replaced_by=frozenset({"LogGroupName", "LogGroupClass"}),
+        attributes=frozenset({"Arn"}),
+        name_property="LogGroupName",
+        name_limit=512,
+    ),
+    ResourceType(
+        "AWS::Logs::LogStream", create_log_stream, update_log_stream, delete_log_stream,
+        executed=frozenset({"LogGroupName", "LogStreamName"}),
+        required=frozenset({"LogGroupName"}),
+        replaced_by=frozenset({"LogGroupName", "LogStreamName"}),
+        name_property="LogStreamName",
+        name_limit=512,
+    ),
+)  # fmt: skip
