@@ -58,7 +58,7 @@ BANNED: dict[str, tuple[str, set[str]]] = {
 }
 # Files that run inside a function's own process, on Amazon's side of the Runtime API: not Penstock's process. They
 # import nothing of Penstock, and the machine's clock and environment are the function's own.
-INSIDE_FUNCTIONS = re.compile(r"^runtime/(inside|bootstrap)/|^runtime/(zygote|runtime_client)\.py$")
+INSIDE_FUNCTIONS = re.compile(r"^runtime/inside/")
 
 # Lazy imports, each with its reason: the only places where a function imports.
 LAZY_PLACES = {

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import tempfile
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from penstock.base.clock import MachineClock, PlatformClock
 from penstock.base.errors import StoreLost
 from penstock.base.limits import PRUNE_EVERY_MS
 from penstock.base.names import Names
-from penstock.deploy.applications import Applications
+from penstock.deploy.applications import Application, Applications
 from penstock.engine.access import Keys, root
 from penstock.engine.compute import Function
 from penstock.engine.context import Call, Context, Parts
@@ -64,7 +64,7 @@ class Platform:
         self.clock = PlatformClock(self.machine)
         self.names = Names(self.machine, settings.seed)
         self.keys = Keys()
-        self.registry = Registry(SERVICES)
+        self.registry = Registry(SERVICES, schemas=("penstock.engine", "penstock.deploy"))
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._lock: DirectoryLock | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -149,7 +149,13 @@ class Platform:
             control=self,
             blobs=Blobs(data / "blobs", sync=self.settings.durability == "full" and not self.settings.memory),
         )
-        self.applications = self.parts.applications = Applications(self.parts, self.registry)
+        self.applications = self.parts.applications = Applications(
+            self.parts,
+            self.registry,
+            data=data,
+            cache=self.settings.cache.expanduser(),
+            environment=self.settings.environment,
+        )
         self.server = Server(
             self.dispatcher,
             services={name: self.registry.service(name).model or name for name in SERVICES},
@@ -257,6 +263,25 @@ class Platform:
         self.pump.cancel(account)
         await self.environments.retire(account=account, wait=True)
         await self.store.transact(lambda tx: self._reset(tx, account), frees=True)
+
+    async def outside(self, account: str | None) -> list[str]:
+        """What only an outsider can finish (of an account), a phrase each."""
+        return await self.store.transact(lambda tx: self._outside(tx, account))
+
+    def _outside(self, tx: Transaction, account: str | None) -> list[str]:
+        owner, region = account or self.settings.account, self.settings.region
+        return [
+            phrase
+            for service in self.registry.all()
+            if service.outside is not None
+            for phrase in service.outside(
+                Context(self.parts, tx, Call(service.name, "Outside", {}, owner, region, root(owner), "")), account
+            )
+        ]
+
+    async def deploy(self, tell: Callable[[Any], None], **application: Any) -> Any:
+        """Deploy a template: ``application`` are the fields of an Application; its Result."""
+        return await self.applications.deploy(Application(**application), tell)
 
     def _reset(self, tx: Transaction, account: str | None) -> None:
         for service in self.registry.all():

@@ -7,7 +7,8 @@ nothing but the context and takes effect outside the store only through ``delive
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -88,6 +89,12 @@ class Control(Protocol):
 
     async def reset(self, account: str | None) -> None:
         """Delete everything an account has (None: everything); nothing old can write into the clean state."""
+
+    async def outside(self, account: str | None) -> list[str]:
+        """What only an outsider can finish (of an account), a phrase each."""
+
+    async def deploy(self, tell: Callable[[Any], None], **application: Any) -> Any:
+        """Deploy a template: ``application`` are the fields of deploy's Application; its Result."""
 
 
 @dataclass(slots=True)
@@ -328,10 +335,16 @@ class WaitingContext:
 
     async def woken(self, key: str, timeout_ms: float | None) -> bool:
         """Wait idly to be woken: does not hold up quiet. False when the machine's time ran out first."""
+        with self.aside():
+            return await self.parts.wakes.wait(key, timeout_ms)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """While this lasts, the operation does not hold up quiet: it waits idly, or it is what waits for quiet."""
         if self.ticket is not None:
             self.parts.work.end(self.ticket)
         try:
-            return await self.parts.wakes.wait(key, timeout_ms)
+            yield
         finally:
             if self.ticket is not None:
                 self.ticket = self.parts.work.begin(f"{self.call_.service} {self.call_.operation}", self.account)

@@ -58,6 +58,7 @@ CREATE TABLE attempt (
     message  TEXT NOT NULL
 ) STRICT;
 CREATE INDEX attempt_delivery ON attempt (delivery, started);
+CREATE INDEX attempt_run ON attempt (run) WHERE run IS NOT NULL;
 
 -- Somebody waits for an outcome: a workflow's task, a callback.
 CREATE TABLE token (

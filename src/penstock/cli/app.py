@@ -1,0 +1,94 @@
+"""``penstock``: the commands, and the one place where what goes wrong becomes a line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from penstock import __version__
+from penstock.cli import clock, deployments, events, functions, queues, state, trace, up
+from penstock.cli.problems import FAILED, INTERRUPTED, Problem
+from penstock.cli.show import console
+
+ABOUT = """Run event-driven serverless applications on this machine: AWS's protocols, durable, explainable.
+
+Examples:
+
+\b
+  penstock up                        serve, and deploy the template of this folder if there is one
+  penstock send orders '{"id": 1}'   put a message on a queue
+  penstock trace 3f6c…               see everything it caused
+"""
+
+app = typer.Typer(
+    help=ABOUT,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+app.command()(up.up)
+app.command()(deployments.down)
+app.command()(state.status)
+app.command(context_settings={"ignore_unknown_options": True})(queues.send)
+app.command()(functions.invoke)
+app.command()(functions.logs)
+app.command()(events.events)
+app.command()(trace.trace)
+app.add_typer(clock.app, name="clock")
+app.command()(state.reset)
+app.command(hidden=True)(up.serve_detached)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"penstock {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def penstock(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """What all commands share."""
+
+
+penstock.__doc__ = ABOUT
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    try:
+        code: Any = app(arguments, standalone_mode=False, prog_name="penstock")
+    except Problem as problem:
+        _say(problem.message)
+        return problem.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has had enough: nothing more can be written, the interpreter's last flush included.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if hasattr(error, "show") and hasattr(error, "exit_code"):  # wrong use: typer words it
+            error.show()
+            return int(error.exit_code)
+        _say(f"This should not have happened: {type(error).__name__}: {error}. Please report it.")
+        return FAILED
+    return code if isinstance(code, int) else 0
+
+
+def _say(message: str) -> None:
+    out = console(stderr=True)
+    out.print("Error:", style="bold red", end=" ")
+    out.print(message, markup=False)

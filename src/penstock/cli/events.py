@@ -1,0 +1,138 @@
+"""``penstock events``: what happened, as a list or as a table that lives."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+import typer
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from penstock.cli.client import Client
+from penstock.cli.find import Account, AsJson, Data, Region, Url, client_for, interruptible
+from penstock.cli.show import clock_time, console, moment, print_json, print_json_line, resource, size
+
+LOOK_AGAIN_S: Final = 0.3  # machine seconds between two looks at the journal
+
+
+def events(
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Stay and show what comes, until Ctrl-C.")] = False,
+    kind: Annotated[str | None, typer.Option("--kind", help="Such as sqs:SendMessage, or a service: sqs.")] = None,
+    source: Annotated[str | None, typer.Option("--source", help="A resource's ARN or name.")] = None,
+    state: Annotated[str | None, typer.Option("--state", help="With a hop that is waiting, running, failed…")] = None,
+    outside: Annotated[bool, typer.Option("--outside", help="Only what nothing on this platform caused.")] = False,
+    everyone: Annotated[bool, typer.Option("--all-accounts", help="Of every account.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", help="How many of the latest.", min=1, max=1000)] = 20,
+    as_json: AsJson = False,
+    url: Url = None,
+    data: Data = None,
+    account: Account = None,
+    region: Region = None,
+) -> None:
+    """Show what happened, the latest last; `penstock trace ID` explains one.
+
+    Examples:
+
+    \b
+      penstock events -f
+      penstock events --kind sqs:SendMessage --source orders
+      penstock events --state failed --json
+    """
+    client = client_for(url, data, account, region)
+    wanted = {
+        "kind": kind, "source": source, "state": state, "outsideOnly": outside or None,
+        "allAccounts": everyone or None, "limit": lines, "newestFirst": True,
+    }  # fmt: skip
+    found = latest(client, wanted)
+    if not follow:
+        if as_json:
+            print_json(found)
+        else:
+            _print(found)
+        return
+    with interruptible():
+        if as_json:
+            follow_lines(client, wanted, found)
+        elif console().is_terminal:
+            _follow_table(client, wanted, found)
+        else:
+            follow_lines(client, wanted, found, plain=True)
+
+
+def latest(client: Client, wanted: dict[str, Any]) -> list[dict[str, Any]]:
+    """The latest events, oldest first."""
+    return list(reversed(client.own("GET", "/events", **wanted)["events"]))
+
+
+def _print(found: Sequence[dict[str, Any]]) -> None:
+    if not found:
+        console(stderr=True).print("Nothing has happened yet that this would show.")
+    elif console().is_terminal:
+        console().print(table(found))
+    else:
+        for event in found:
+            print(_line(event))
+
+
+def follow_lines(client: Client, wanted: dict[str, Any], found: list[dict[str, Any]], *, plain: bool = False) -> None:
+    """Print each event once, as it comes, until interrupted."""
+    shown: dict[str, None] = {}
+    while True:
+        for event in found:
+            if event["eventId"] not in shown:
+                shown[event["eventId"]] = None
+                if plain:
+                    print(_line(event), flush=True)
+                else:
+                    print_json_line(event)
+        while len(shown) > 10 * wanted["limit"]:
+            del shown[next(iter(shown))]
+        threading.Event().wait(LOOK_AGAIN_S)
+        found = latest(client, wanted | {"limit": 1000} if shown else wanted)
+
+
+def _follow_table(client: Client, wanted: dict[str, Any], found: list[dict[str, Any]]) -> None:
+    out = console()
+    rows = min(wanted["limit"], max(out.height - 3, 1))
+    with Live(table(found[-rows:]), console=out, auto_refresh=False) as live:
+        while True:
+            threading.Event().wait(LOOK_AGAIN_S)
+            live.update(table(latest(client, wanted)[-rows:]), refresh=True)
+
+
+def table(found: Sequence[dict[str, Any]]) -> Table:
+    """Events as a table."""
+    made = Table(box=None, pad_edge=False, header_style="dim")
+    made.add_column("time (UTC)")
+    made.add_column("what")
+    made.add_column("to what")
+    made.add_column("size", justify="right")
+    made.add_column("went on to")
+    made.add_column("id", style="dim", no_wrap=True)
+    for event in found:
+        made.add_row(
+            clock_time(event["at"]), event["kind"], resource(event["source"]), size(event["size"]), _hops(event),
+            event["eventId"],
+        )  # fmt: skip
+    return made
+
+
+def _hops(event: dict[str, Any]) -> Text:
+    """How its hops stand."""
+    failed, waiting = event["failedHops"], event["waitingHops"]
+    done = event["hops"] - failed - waiting
+    parts = [(f"{done} done", "green")] if done else []
+    if waiting:
+        parts.append((f"{waiting} under way", "yellow"))
+    if failed:
+        parts.append((f"{failed} failed", "bold red"))
+    return Text(", ").join([Text(*part) for part in parts])
+
+
+def _line(event: dict[str, Any]) -> str:
+    return "  ".join(
+        [moment(event["at"]), event["eventId"], event["kind"], event["source"], size(event["size"]), _hops(event).plain]
+    ).rstrip()

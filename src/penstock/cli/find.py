@@ -1,0 +1,92 @@
+"""Which server a command talks to, and the options that say so."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from penstock.base.names import is_account
+from penstock.cli.client import Client
+from penstock.cli.problems import WRONG_USE, Problem
+from penstock.settings import DATA_FOLDER, Settings, SettingsError, load
+from penstock.store.lock import owner_of
+
+PROBE_S: Final = 2  # machine seconds a server has to say who it is
+
+Url = Annotated[
+    str | None,
+    typer.Option("--url", help="The server's address. Else the one that runs on the data directory, else --port."),
+]
+Data = Annotated[Path | None, typer.Option("--data", help="The data directory.", show_default=".penstock")]
+Account = Annotated[str | None, typer.Option("--account", help="The account to work in.", show_default="000000000000")]
+Region = Annotated[str | None, typer.Option("--region", help="The region to work in.", show_default="us-east-1")]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")]
+
+
+def settings_for(folder: Path | None = None, **given: Any) -> Settings:
+    """The settings in force for a folder, with what the command line gave."""
+    try:
+        settings = load(folder, **given)
+    except SettingsError as error:
+        raise Problem(str(error), exit_code=WRONG_USE) from error
+    if not is_account(settings.account):
+        raise Problem(f"{settings.account} is no account: that is twelve digits.", exit_code=WRONG_USE)
+    return settings
+
+
+def client_for(url: str | None, data: Path | None, account: str | None, region: str | None) -> Client:
+    """A client for the server that --url names, that runs on the data directory, or that listens on the port."""
+    settings = settings_for(data=data, account=account, region=region)
+    if url is None:
+        owner = running_on(settings.data)
+        url = owner["url"] if owner else settings.environment.get("AWS_ENDPOINT_URL") or address(settings)
+    return Client(url, account=settings.account, region=settings.region)
+
+
+def running_on(data: Path | None) -> Mapping[str, Any] | None:
+    """Who serves from this data directory, with its url, or None. The folders above are looked at as well."""
+    if data is None:
+        return None
+    data = data.absolute()
+    candidates = [data]
+    if data.name == DATA_FOLDER:
+        candidates += [folder / DATA_FOLDER for folder in data.parent.parents]
+    for candidate in candidates:
+        if candidate.is_dir() and (owner := owner_of(candidate)) is not None and owner.get("url"):
+            return owner
+    return None
+
+
+def address(settings: Settings) -> str:
+    """Where a server with these settings listens."""
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "localhost") else settings.host
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+def who_listens(url: str) -> str:
+    """Who holds a port, as far as it says so itself."""
+    try:
+        with urllib.request.urlopen(f"{url}/_penstock/health", timeout=PROBE_S) as answer:
+            health = json.load(answer)
+            where = f"on {health['dataDirectory']}" if health.get("dataDirectory") else "in memory"
+            return f"a Penstock server, process {health['pid']}, {where}"
+    except urllib.error.HTTPError as error:
+        return f"another web server ({error.headers.get('Server') or 'unnamed'})"
+    except (OSError, ValueError, KeyError):
+        return "a program that is no Penstock server"
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Following ends with Ctrl-C, quietly and well."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        return

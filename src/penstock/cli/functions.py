@@ -1,0 +1,198 @@
+"""``penstock invoke`` and ``penstock logs``: functions, run and read."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from penstock.cli.client import Client
+from penstock.cli.find import Account, AsJson, Data, Region, Url, client_for, interruptible
+from penstock.cli.problems import FAILED, NOT_FOUND, WRONG_USE, Problem
+from penstock.cli.show import clock_time, console, print_json, print_json_line
+
+LOOK_AGAIN_S: Final = 0.3  # machine seconds between two looks at what was logged
+LOOK_BACK_MS: Final = 2_000  # lines may be stored this much after the time they carry
+_REMEMBERED: Final = 10_000  # lines of the last moments, not to be shown twice
+_GROUP: Final = "/aws/lambda/"
+_FUNCTION_ERROR: Final = "X-Amz-Function-Error"
+
+
+def invoke(
+    function: Annotated[str, typer.Argument(help="The function's name or ARN.")],
+    payload: Annotated[str, typer.Argument(help="The event, as JSON; @FILE reads a file, - standard input.")] = "{}",
+    later: Annotated[bool, typer.Option("--async", help="Put it into the function's queue and do not wait.")] = False,
+    log: Annotated[bool, typer.Option("--log", help="Show the end of its log as well, on standard error.")] = False,
+    as_json: AsJson = False,
+    url: Url = None,
+    data: Data = None,
+    account: Account = None,
+    region: Region = None,
+) -> None:
+    """Run a function and print its answer. The exit code is 1 when the function failed.
+
+    Examples:
+
+    \b
+      penstock invoke intake '{"customer": 7}'
+      penstock invoke intake @order.json --log
+      penstock invoke intake '{}' --async
+    """
+    client = client_for(url, data, account, region)
+    headers, answer = client.invoke(
+        function, _payload(payload), kind="Event" if later else "RequestResponse", tail=log and not later
+    )
+    failed = headers.get(_FUNCTION_ERROR)
+    if log and (tail := headers.get("X-Amz-Log-Result")):
+        console(stderr=True).print(base64.b64decode(tail).decode(errors="replace"), markup=False, style="dim", end="")
+    if as_json:
+        document = {"requestId": headers.get("x-amzn-RequestId"), "functionError": failed}
+        print_json(document | {"payload": answer.decode(errors="replace")})
+    elif later:
+        console().print(headers.get("x-amzn-RequestId") or "", markup=False)
+    else:
+        console().print(answer.decode(errors="replace"), markup=False)
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+def _payload(given: str) -> bytes:
+    if given == "-":
+        return sys.stdin.buffer.read()
+    if given.startswith("@"):
+        try:
+            return Path(given[1:]).expanduser().read_bytes()
+        except OSError as error:
+            raise Problem(f"{given[1:]} cannot be read: {error.strerror}", exit_code=WRONG_USE) from error
+    return given.encode()
+
+
+def logs(
+    functions: Annotated[
+        list[str] | None, typer.Argument(help="Functions, or log groups; all functions if none.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")] = False,
+    pattern: Annotated[str | None, typer.Option("--filter", help="A CloudWatch Logs filter pattern.")] = None,
+    lines: Annotated[int, typer.Option("--lines", "-n", help="How many of the latest lines.", min=0)] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document per line.")] = False,
+    url: Url = None,
+    data: Data = None,
+    account: Account = None,
+    region: Region = None,
+) -> None:
+    """Show what functions logged.
+
+    Examples:
+
+    \b
+      penstock logs -f
+      penstock logs payment --filter ERROR
+    """
+    client = client_for(url, data, account, region)
+    show = _show_json if as_json else Lines(len(functions or ()) != 1).show
+    found = sorted(read_logs(client, functions, pattern, since=0), key=lambda line: line["timestamp"])
+    for line in found[-lines:] if lines else ():
+        show(line)
+    if follow:
+        with interruptible():
+            last = max((line["timestamp"] for line in found), default=0)
+            for line in follow_logs(client, functions, pattern, last, {line["eventId"] for line in found}):
+                show(line)
+
+
+def read_logs(client: Client, functions: list[str] | None, pattern: str | None, since: int) -> Iterator[dict[str, Any]]:
+    """Log lines of some functions (all of them if none is named), each with its group's name."""
+    for group in _groups(client, functions):
+        request: dict[str, Any] = {"logGroupName": group, "startTime": since}
+        if pattern:
+            request["filterPattern"] = pattern
+        while True:
+            try:
+                answer = client.json("logs", "Logs_20140328.FilterLogEvents", request, "1.1")
+            except Problem as problem:
+                if problem.code == "ResourceNotFoundException":
+                    if functions:
+                        raise Problem(
+                            f"There is no log {group}: the function has not run yet, or has another name "
+                            "(`penstock status` lists them).", exit_code=NOT_FOUND,
+                        ) from problem  # fmt: skip
+                    break
+                raise
+            for event in answer.get("events", ()):
+                yield {**event, "logGroupName": group}
+            if not answer.get("nextToken"):
+                break
+            request["nextToken"] = answer["nextToken"]
+
+
+def follow_logs(
+    client: Client, functions: list[str] | None, pattern: str | None, since: int, seen: set[str],
+    wait: Callable[[float], object] | None = None,
+) -> Iterator[dict[str, Any]]:  # fmt: skip
+    """Log lines as they come, for ever. ``seen`` are ids of lines that were shown."""
+    wait = wait or threading.Event().wait
+    recent = dict.fromkeys(seen)
+    while True:
+        start = max(since - LOOK_BACK_MS, 0)
+        for line in sorted(read_logs(client, None, pattern, start), key=lambda line: line["timestamp"]):
+            if line["eventId"] in recent or (functions and not _wanted(line, functions)):
+                continue
+            recent[line["eventId"]] = None
+            since = max(since, line["timestamp"])
+            yield line
+        for old in list(itertools.islice(recent, max(len(recent) - _REMEMBERED, 0))):
+            del recent[old]
+        wait(LOOK_AGAIN_S)
+
+
+def _wanted(line: dict[str, Any], functions: list[str]) -> bool:
+    return line["logGroupName"] in {_group(each) for each in functions}
+
+
+def _group(function: str) -> str:
+    return function if function.startswith("/") else _GROUP + function.rpartition(":")[2]
+
+
+def _groups(client: Client, functions: list[str] | None) -> list[str]:
+    if functions:
+        return [_group(each) for each in functions]
+    request: dict[str, Any] = {"logGroupNamePrefix": _GROUP}
+    names: list[str] = []
+    while True:
+        answer = client.json("logs", "Logs_20140328.DescribeLogGroups", request, "1.1")
+        names += [group["logGroupName"] for group in answer.get("logGroups", ())]
+        if not answer.get("nextToken"):
+            return names
+        request["nextToken"] = answer["nextToken"]
+
+
+class Lines:
+    """Log lines on a terminal: time, function in a colour of its own, text."""
+
+    COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright_magenta", "bright_green")
+
+    def __init__(self, named: bool) -> None:
+        self._named = named
+        self._colours: dict[str, str] = {}
+        self._out = console()
+
+    def show(self, line: dict[str, Any]) -> None:
+        """Print a line."""
+        self._out.print(clock_time(line["timestamp"] / 1000), style="dim", end="  ")
+        if self._named:
+            name = line["logGroupName"].removeprefix(_GROUP)
+            colour = self._colours.setdefault(name, self.COLOURS[len(self._colours) % len(self.COLOURS)])
+            self._out.print(name, style=colour, end="  ", markup=False)
+        message = line["message"].rstrip("\n")
+        ours = message.startswith(("START RequestId", "END RequestId", "REPORT RequestId", "INIT_START"))
+        self._out.print(message.replace("\t", "  "), style="dim" if ours else None, markup=False)
+
+
+def _show_json(line: dict[str, Any]) -> None:
+    print_json_line(line)
