@@ -1,0 +1,219 @@
+"""The execution environments of this machine: which one takes an event, how many there are, when they end.
+
+An event goes to the idle environment of the function's present revision that worked last (so that surplus ones age), else to a
+new one. Environments of an earlier revision end when they are retired or have been idle for long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from penstock.base.clock import MachineClock
+from penstock.base.errors import CannotRun
+from penstock.base.names import Names
+from penstock.engine.access import Keys
+from penstock.engine.compute import Function, Invocation, InvocationResult, LogSink
+from penstock.engine.quiet import UnderWay
+from penstock.runtime.environment import IDLE, INIT, NEW, Environment, Surroundings
+from penstock.runtime.launcher import Launcher
+from penstock.runtime.memory import MemoryWatch
+from penstock.runtime.runtimes import Runtimes
+
+IDLE_MS = 600_000  # AWS does not say how long it keeps an idle environment; some minutes is what is seen
+ENVIRONMENTS = 1_000  # at once on this machine: Lambda's default concurrency of an account
+
+
+class ProcessEnvironments:
+    """Implements ``engine.compute.Environments`` with processes. All on one event loop."""
+
+    def __init__(
+        self,
+        *,
+        keys: Keys,
+        machine: MachineClock,
+        names: Names,
+        work: UnderWay,
+        endpoint: Callable[[], str],
+        scratch: Path,
+        log: LogSink,
+        idle_ms: int = IDLE_MS,
+        most: int = ENVIRONMENTS,
+        sandbox: str = "auto",
+        path: str | None = None,
+    ) -> None:
+        """``endpoint`` is the platform's URL, ``scratch`` a folder of ours, ``log`` gets output outside invocations.
+
+        ``idle_ms`` is machine time; ``sandbox`` auto, namespaces, landlock or plain; ``path`` the PATH for programs.
+        """
+        self._machine = machine
+        self._work = work
+        self._idle_ms = idle_ms
+        self._most = most
+        self._runtimes = Runtimes(path)
+        self._launcher = Launcher(scratch, mode=sandbox, visible=self._runtimes.visible)
+        self._watch = MemoryWatch()
+        self._shared = Surroundings(
+            keys=keys, machine=machine, names=names, endpoint=endpoint, scratch=scratch, log=log,
+            launcher=self._launcher, watch=self._watch, rested=self._rested, gone=self._gone,
+        )  # fmt: skip
+        self._all: set[Environment] = set()
+        self._idle: dict[tuple[str, str], list[Environment]] = {}
+        self._running: Counter[str] = Counter()
+        self._reaper: asyncio.TimerHandle | None = None
+        self._closing = False
+
+    # --- events
+
+    async def invoke(self, function: Function, invocation: Invocation) -> InvocationResult:
+        """Run one event; see ``engine.compute.Environments``."""
+        environment = self._take(function)
+        self._running[function.arn] += 1
+        ticket = self._work.begin(f"lambda {function.name}", function.account)
+        try:
+            return await environment.invoke(invocation)
+        finally:
+            self._work.end(ticket)
+            self._running[function.arn] -= 1
+            if not self._running[function.arn]:
+                del self._running[function.arn]
+
+    def _take(self, function: Function) -> Environment:
+        """An idle environment of the function, or a new one."""
+        idle = self._idle.get((function.arn, function.revision))
+        if idle:
+            return idle.pop()
+        runtime = self._runtimes.check(function)
+        if self._closing:
+            raise CannotRun(f"{function.name} cannot run: the server is closing")
+        if len(self._all) >= self._most and not self._make_room():
+            raise CannotRun(
+                f"{function.name} cannot run now: {self._most} environments are at work on this machine. Lower the "
+                "concurrency of what invokes it (ReservedConcurrentExecutions, MaximumConcurrency)"
+            )
+        environment = Environment(self._shared, function, runtime)
+        self._all.add(environment)
+        return environment
+
+    def _make_room(self) -> bool:
+        """End the environment that has been idle for longest; whether there was one."""
+        idle = [environment for environment in self._all if environment.state == IDLE]
+        if idle:
+            self._end(min(idle, key=lambda environment: environment.idle_since))
+        return bool(idle)
+
+    # --- what an environment says
+
+    def _rested(self, environment: Environment) -> None:
+        """It is ready for another event."""
+        if environment.retiring or self._closing:
+            environment.end()
+            return
+        environment.idle_since = self._machine.monotonic_ms()
+        function = environment.function
+        self._idle.setdefault((function.arn, function.revision), []).append(environment)
+        if self._reaper is None:
+            self._reaper = asyncio.get_running_loop().call_later(self._idle_ms / 1000, self._reap)
+
+    def _gone(self, environment: Environment) -> None:
+        """No process of it is left."""
+        self._all.discard(environment)
+        self._forget_idle(environment)
+
+    def _forget_idle(self, environment: Environment) -> None:
+        key = (environment.function.arn, environment.function.revision)
+        idle = self._idle.get(key)
+        if idle is not None:
+            with contextlib.suppress(ValueError):
+                idle.remove(environment)
+            if not idle:
+                del self._idle[key]
+
+    def _end(self, environment: Environment) -> None:
+        self._forget_idle(environment)
+        environment.end()
+
+    def _reap(self) -> None:
+        """End what has been idle for too long, and look again when the next one will have been."""
+        self._reaper = None
+        limit = self._machine.monotonic_ms() - self._idle_ms
+        waiting = [environment for idle in self._idle.values() for environment in idle]
+        for environment in waiting:
+            if environment.idle_since <= limit:
+                self._end(environment)
+        left = [environment.idle_since for environment in waiting if environment.idle_since > limit]
+        if left:
+            delay = (min(left) - limit) / 1000
+            self._reaper = asyncio.get_running_loop().call_later(delay + 0.001, self._reap)
+
+    # --- looking and steering
+
+    def running(self, function_arn: str) -> int:
+        """How many invocations of the function are under way, INIT included."""
+        return self._running.get(function_arn, 0)
+
+    def count(self, function_arn: str | None = None) -> int:
+        """How many environments there are (of a function), those that are ending included."""
+        return sum(function_arn in (None, environment.function.arn) for environment in self._all)
+
+    def busy(self, account: str | None = None) -> list[str]:
+        """What environments are doing now, a phrase each."""
+        return [
+            f"lambda {environment.function.name} in {'INIT' if environment.state in (NEW, INIT) else 'an invocation'}"
+            for environment in self._all
+            if environment.state != IDLE and account in (None, environment.function.account)
+        ]
+
+    async def retire(
+        self, *, function_arn: str | None = None, account: str | None = None, keep: str | None = None, wait: bool = False
+    ) -> None:
+        """End environments; see ``engine.compute.Environments``."""
+        retired = [
+            environment
+            for environment in self._all
+            if function_arn in (None, environment.function.arn)
+            and account in (None, environment.function.account)
+            and (keep is None or environment.function.revision != keep)
+        ]
+        for environment in retired:
+            environment.retiring = True
+            if wait or environment.state == IDLE:
+                self._end(environment)
+        if wait:
+            await asyncio.gather(*(environment.wait_gone() for environment in retired))
+
+    def check(self, function: Function) -> None:
+        """Raise CannotRun, with what to do about it, when this machine has no runtime for the function."""
+        self._runtimes.of(function)
+
+    def version(self, function: Function) -> str:
+        """What really runs the function: "python:3.11.7" for any python3.x name on a machine with that Python."""
+        return self._runtimes.of(function).version
+
+    def sandbox(self) -> dict[str, str]:
+        """What keeps environments apart here: mode and reason; "not started" before the first function ran."""
+        found = self._launcher.sandbox
+        if found is None:
+            return {"mode": "not started", "reason": "found out when the first function runs", "memory": "polled"}
+        return {"mode": found.mode, "reason": found.reason, "memory": "polled"}
+
+    @property
+    def launcher_pid(self) -> int | None:
+        """The launcher's process, for those who measure it."""
+        return self._launcher.pid
+
+    async def prepare(self) -> None:
+        """Start the launcher and load Python's packages, so that the first function need not wait for it."""
+        await self._launcher.load()
+
+    async def close(self) -> None:
+        """End every environment and return when no process is left."""
+        self._closing = True
+        if self._reaper is not None:
+            self._reaper.cancel()
+        await self.retire(wait=True)
+        self._watch.close()
+        await self._launcher.close()
