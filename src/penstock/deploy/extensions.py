@@ -98,7 +98,7 @@ def include_at_top(body: dict[str, Any], base: Path, read: ReadFile) -> dict[str
     for entry in entries:
         if isinstance(entry, dict) and entry.get("Name") == "AWS::Include":
             location = (entry.get("Parameters") or {}).get("Location")
-            body = read(_local(location, base)) | {key: item for key, item in body.items()}
+            body = read(_local(location, base)) | body
         else:
             rest.append(entry)
     body = {key: item for key, item in body.items() if key != "Transform"} | ({"Transform": rest} if rest else {})

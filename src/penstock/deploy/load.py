@@ -41,7 +41,7 @@ _LINE_DEPTH = 5  # Resources/Id/Properties/Name/Part: as deep as a message point
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A template as it was written: ``body`` are its values, ``lines`` their places, ``warnings`` sentences about it."""
+    """A template as it was written: its values, their places, and sentences about what is odd in it."""
 
     body: dict[str, Any]
     lines: Lines
@@ -148,7 +148,7 @@ class _Reader:
                 continue
             if not isinstance(key_node, yaml.ScalarNode):
                 self._fail(key_node, "a key must be text")
-            key = key_node.value
+            key = str(key_node.value)
             if key in found:
                 # CloudFormation takes the last one without a word.
                 line = key_node.start_mark.line + 1
@@ -162,7 +162,7 @@ class _Reader:
     def _intrinsic(self, node: yaml.Node, path: tuple[str, ...]) -> dict[str, Any]:
         name = _SHORT_FORMS.get(node.tag[1:])
         if name is None:
-            self._fail(node, f"{node.tag} is no intrinsic function of CloudFormation")
+            return self._fail(node, f"{node.tag} is no intrinsic function of CloudFormation")  # type: ignore[no-any-return]
         if isinstance(node, yaml.ScalarNode):
             value: Any = node.value
             if name == "Fn::GetAtt":
@@ -235,8 +235,8 @@ def parse_overrides(given: Any) -> dict[str, str]:
     for text in texts:
         rest = str(text).strip()
         if isinstance(given, list) and "ParameterKey=" not in rest and not re.search(r"""["'\\]""", rest):
-            key, _, value = rest.partition("=")  # one pair per text: blanks belong to the value
-            found[key] = value
+            name, _, value = rest.partition("=")  # one pair per text: blanks belong to the value
+            found[name] = value
             continue
         while rest:
             match = _OVERRIDE.match(rest)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from penstock.base.errors import TemplateError
 
+BUCKET = "penstock-packages"  # the bucket that stands for built code in a prepared template
 UNZIPPED_BYTES = 262_144_000  # Lambda quotas: deployment package, unzipped, layers included
 # What never belongs into a package, as `sam build` leaves it out too.
 EXCLUDED_FOLDERS = frozenset({

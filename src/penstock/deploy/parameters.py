@@ -131,7 +131,8 @@ def _refusals(name: str, declaration: dict[str, Any], value: str, number: bool) 
 
 _JAVA_CLASSES = {
     "Alpha": "a-zA-Z", "Alnum": "a-zA-Z0-9", "Digit": "0-9", "Lower": "a-z", "Upper": "A-Z", "Print": " -~",
-    "ASCII": "\\x00-\\x7f", "Space": "\\s", "XDigit": "0-9a-fA-F", "Punct": "!-/:-@\\[-`{-~", "L": "^\\W\\d_", "N": "\\d",
+    "ASCII": "\\x00-\\x7f", "Space": "\\s", "XDigit": "0-9a-fA-F", "Punct": "!-/:-@\\[-`{-~",
+    "L": "^\\W\\d_", "N": "\\d",
 }  # fmt: skip
 
 
@@ -142,8 +143,7 @@ def _python_pattern(pattern: str) -> str:
         return re.sub(r"\\p\{(\w+)\}", lambda found: _JAVA_CLASSES.get(found[1], found[0]), match[0])
 
     pattern = re.sub(r"\[(?:\\.|[^\]\\])*\]", inside, pattern)
-    return re.sub(r"\\p\{(\w+)\}", lambda found: f"[{_JAVA_CLASSES[found[1]]}]" if found[1] in _JAVA_CLASSES else found[0],
-                  pattern)
+    return re.sub(rf"\\p\{{({'|'.join(_JAVA_CLASSES)})\}}", lambda found: f"[{_JAVA_CLASSES[found[1]]}]", pattern)
 
 
 def _text(value: Any) -> str:

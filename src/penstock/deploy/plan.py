@@ -191,9 +191,7 @@ def value_of(physical: Physical, attribute: str | None) -> Any:
     raise TemplateError(f"it has no attribute {attribute!r} after all")
 
 
-def generated_name(
-    stack: str, logical_id: str, *, limit: int, account: str, region: str, generation: int = 0
-) -> str:
+def generated_name(stack: str, logical_id: str, *, limit: int, account: str, region: str, generation: int = 0) -> str:
     """stack-LogicalId-SUFFIX as CloudFormation makes it, the suffix the same in every run; at most ``limit`` long.
 
     ``generation`` counts replacements: each gets a suffix of its own.

@@ -7,8 +7,7 @@ megabytes; ``docs/internals/decisions/deploy-in-a-process.md`` says why.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from penstock.base.errors import TemplateError
@@ -16,6 +15,7 @@ from penstock.deploy import build, extensions, intrinsics, load, parameters, tra
 from penstock.deploy.build import Code, Say, Workshop
 from penstock.deploy.intrinsics import Scope
 from penstock.deploy.parameters import Parameters
+from penstock.deploy.preparing import Prepared, Wish, scope_for
 from penstock.deploy.problems import Lines, Problems
 
 SECTIONS = frozenset({
@@ -24,43 +24,8 @@ SECTIONS = frozenset({
 })  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What is to be prepared.
-
-    ``known_types`` are the resource types that can be deployed: others are refused before anything is built, unless
-    ``stub_unknown``. None lets all types pass.
-    """
-
-    template: Path
-    given: Mapping[str, str]
-    workshop: Workshop
-    account: str
-    region: str
-    stack_name: str
-    stack_id: str
-    known_types: frozenset[str] | None = None
-    stub_unknown: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A CloudFormation template without transforms, its code built.
-
-    ``packages`` maps a package key in the template to its zip file; ``code`` is what was built, for whoever watches
-    the folders; ``warnings`` are sentences for the user.
-    """
-
-    body: dict[str, Any]
-    parameters: Parameters
-    lines: Lines
-    packages: Mapping[str, str] = field(default_factory=dict)
-    code: tuple[Code, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-
 def prepare(wish: Wish, say: Say = lambda text: None) -> Prepared:
-    """Load, transform and build; TemplateError tells everything that is wrong at the first stage that finds anything."""
+    """Load, transform and build; TemplateError tells all that the first stage with problems finds."""
     base = wish.template.parent
     template = load.load(wish.template)
     body = extensions.include_at_top(template.body, base, lambda path: load.load(path).body)
@@ -90,19 +55,6 @@ def prepare(wish: Wish, say: Say = lambda text: None) -> Prepared:
     return Prepared(final, values, lines, packages, tuple(code), template.warnings)
 
 
-def scope_of(body: Mapping[str, Any], values: Parameters, wish: Wish) -> Scope:
-    """What names mean before anything is deployed."""
-    return Scope(
-        parameters=values.values,
-        pseudo=intrinsics.pseudo_parameters(
-            account=wish.account, region=wish.region, stack_name=wish.stack_name, stack_id=wish.stack_id
-        ),
-        mappings=body.get("Mappings") or {},
-        conditions=body.get("Conditions") or {},
-        resources=frozenset(body.get("Resources") or ()),
-    )
-
-
 def _wanted(resource: dict[str, Any], scope: Scope) -> bool:
     return "Condition" not in resource or intrinsics.holds(resource["Condition"], scope)
 
@@ -129,6 +81,13 @@ def _check_sections(body: dict[str, Any], lines: Lines) -> None:
     problems.raise_if_any()
 
 
+def scope_of(body: Mapping[str, Any], values: Parameters, wish: Wish) -> Scope:
+    """What names mean in this wish before anything is deployed."""
+    return scope_for(
+        body, values, account=wish.account, region=wish.region, stack_name=wish.stack_name, stack_id=wish.stack_id
+    )
+
+
 def refuse_unknown_types(body: Mapping[str, Any], wish: Wish, scope: Scope, lines: Lines) -> None:
     """TemplateError that lists every resource whose type cannot be deployed."""
     if wish.known_types is None or wish.stub_unknown:
@@ -146,9 +105,7 @@ def refuse_unknown_types(body: Mapping[str, Any], wish: Wish, scope: Scope, line
     problems.raise_if_any()
 
 
-def _build_all(
-    code: list[Code], workshop: Workshop, lines: Lines, say: Say
-) -> tuple[dict[str, str], dict[str, str]]:
+def _build_all(code: list[Code], workshop: Workshop, lines: Lines, say: Say) -> tuple[dict[str, str], dict[str, str]]:
     problems = Problems(lines)
     keys, packages = {}, {}
     for item in code:

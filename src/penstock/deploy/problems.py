@@ -52,8 +52,9 @@ class Problems:
         self.lines = lines
         self.found: list[Problem] = []
 
-    def add(self, message: str, *, resource: str | None = None, property_: str | None = None,
-            line: int | None = None) -> None:
+    def add(
+        self, message: str, *, resource: str | None = None, property_: str | None = None, line: int | None = None
+    ) -> None:
         """Note a problem; the line is looked up when only the resource and property are known."""
         if line is None and resource is not None:
             line = self.lines.resource(resource, property_)

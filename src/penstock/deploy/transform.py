@@ -23,12 +23,11 @@ from samtranslator.translator.translator import Translator
 from samtranslator.utils.py27hash_fix import to_py27_compatible_template, undo_mark_unicode_str_in_template
 
 from penstock.base.errors import TemplateError
-from penstock.deploy import intrinsics, load
+from penstock.deploy import intrinsics, load, packages
 from penstock.deploy.build import Code
 from penstock.deploy.intrinsics import Scope
 from penstock.deploy.problems import Lines, Problems
 
-BUCKET: Final = "penstock-packages"
 SAM: Final = "AWS::Serverless-2016-10-31"
 LANGUAGE: Final = "AWS::LanguageExtensions"
 _FUNCTION: Final = "AWS::Serverless::Function"
@@ -136,9 +135,9 @@ def with_packages(body: dict[str, Any], keys: Mapping[str, str]) -> dict[str, An
         name, _ = _CODE_PROPERTIES[resource["Type"]]
         properties = resource.setdefault("Properties", {})
         if resource["Type"].startswith("AWS::Serverless::"):
-            properties[name] = f"s3://{BUCKET}/{key}"
+            properties[name] = f"s3://{packages.BUCKET}/{key}"
         else:
-            properties[name] = {"S3Bucket": BUCKET, "S3Key": key}
+            properties[name] = {"S3Bucket": packages.BUCKET, "S3Key": key}
     return body
 
 
@@ -178,7 +177,7 @@ def translate(
     try:
         to_py27_compatible_template(source, values)
         metrics = Metrics("ServerlessTransform", DummyMetricsPublisher())
-        translated = Translator(None, Parser(), boto_session=_Region(region), metrics=metrics).translate(  # type: ignore[arg-type]
+        translated = Translator(None, Parser(), boto_session=_Region(region), metrics=metrics).translate(
             source, parameter_values=values, passthrough_metadata=True, get_managed_policy_map=_managed_policies
         )
         metrics.publish()

@@ -5,53 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from penstock.base.errors import TemplateError
-from penstock.deploy.build import Code, Workshop
-from penstock.deploy.parameters import Parameters
-from penstock.deploy.prepare import Prepared, Wish, prepare
-from penstock.deploy.problems import Lines
-
-
-def wish_of(data: Mapping[str, Any]) -> Wish:
-    """A wish from its JSON form."""
-    workshop = data["workshop"]
-    known = data["known_types"]
-    return Wish(
-        **{name: data[name] for name in ("given", "account", "region", "stack_name", "stack_id", "stub_unknown")},
-        template=Path(data["template"]),
-        workshop=Workshop(
-            Path(workshop["cache"]), Path(workshop["code"]), workshop["environment"],
-            tuple(Path(path) for path in workshop["leave_out"]),
-        ),
-        known_types=frozenset(known) if known is not None else None,
-    )  # fmt: skip
-
-
-def to_json(value: Wish | Prepared) -> dict[str, Any]:
-    """A wish or what was prepared, in its JSON form."""
-    encoded: dict[str, Any] = json.loads(json.dumps(asdict(value), default=_plain))
-    return encoded
-
-
-def _plain(value: Any) -> Any:
-    return sorted(value) if isinstance(value, (set, frozenset)) else str(value)
-
-
-def prepared_of(data: Mapping[str, Any]) -> Prepared:
-    """What was prepared, from its JSON form."""
-    return Prepared(
-        body=data["body"],
-        parameters=Parameters(data["parameters"]["values"], frozenset(data["parameters"]["hidden"])),
-        lines=Lines(**data["lines"]),
-        packages=data["packages"],
-        code=tuple(Code(**{**item, "path": Path(item["path"])}) for item in data["code"]),
-        warnings=tuple(data["warnings"]),
-    )
+from penstock.deploy.prepare import prepare
+from penstock.deploy.preparing import to_json, wish_of
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.resources
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from penstock.base.names import Arn
 from penstock.engine.service import DeliveryKind, Service
@@ -14,8 +14,9 @@ from penstock.store.migrations import Script
 class Registry:
     """The services of a platform: their name in ARNs → the package that offers ``SERVICE``."""
 
-    def __init__(self, packages: Mapping[str, str]) -> None:
+    def __init__(self, packages: Mapping[str, str], *, schemas: Sequence[str] = ("penstock.engine",)) -> None:
         self.packages = dict(packages)
+        self._schemas = tuple(schemas)
         self._services: dict[str, Service] = {}
         self._kinds: dict[str, DeliveryKind] = {}
 
@@ -52,8 +53,11 @@ class Registry:
         return kind
 
     def scripts(self) -> list[Script]:
-        """The schema: the engine's scripts, then each service's ``tables*.sql`` in order of their names."""
-        return [script for package in ("penstock.engine", *self.packages.values()) for script in _scripts(package)]
+        """The schema: the engine's scripts, then each service's ``tables*.sql`` in order of their names.
+
+        ``schemas`` are the packages that have scripts and are no services.
+        """
+        return [script for package in (*self._schemas, *self.packages.values()) for script in _scripts(package)]
 
 
 def _scripts(package: str) -> list[Script]:

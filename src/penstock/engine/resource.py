@@ -37,6 +37,7 @@ class Declared:
 Create = Callable[["WaitingContext", Declared], Awaitable[Physical]]
 Update = Callable[["WaitingContext", Declared, Declared, Physical], Awaitable[Physical]]
 Delete = Callable[["WaitingContext", Physical], Awaitable[None]]
+Find = Callable[["WaitingContext", Declared], Awaitable[Physical | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,9 @@ class ResourceType:
 
     Each property is executed, kept or refused: one in none of these is refused as unknown. A change of a property
     in ``replaced_by`` creates a new resource and then deletes the old one; of another one, calls ``update`` with
-    (context, new, old, physical). ``delete`` of a resource that is gone already is no error.
+    (context, new, old, physical). ``delete`` of a resource that is gone already is no error. ``find`` says whether a
+    creation that a crash interrupted made the resource; it may be left out where creating the same again gives the same
+    or fails because its name is taken.
     """
 
     name: str
@@ -60,3 +63,4 @@ class ResourceType:
     attributes: frozenset[str] = frozenset()
     name_property: str | None = None
     name_limit: int = 64
+    find: Find | None = None

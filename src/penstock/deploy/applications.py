@@ -1,0 +1,374 @@
+"""Applications: what templates made on this platform; deployed, described, removed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from penstock.base.errors import TemplateError
+from penstock.base.names import DEFAULT_ACCOUNT, DEFAULT_REGION
+from penstock.deploy import build, packages, plan, preparing, state, stubs
+from penstock.deploy.actor import Actor, Progress
+from penstock.deploy.build import Code, Workshop
+from penstock.deploy.catalogue import Catalogue
+from penstock.deploy.check import Checked, check
+from penstock.deploy.deployment import Change, Deployment
+from penstock.deploy.intrinsics import Scope
+from penstock.deploy.parameters import Parameters
+from penstock.deploy.plan import Plan
+from penstock.deploy.preparing import Prepared, Wish
+from penstock.deploy.problems import Lines
+from penstock.deploy.state import Resource, Stack
+from penstock.engine.context import Parts
+from penstock.engine.registry import Registry
+from penstock.store.store import Transaction
+
+NAME: Final = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{0,127}")  # CloudFormation API reference, CreateStack, StackName
+_FUNCTION: Final = "AWS::Lambda::Function"
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """A template to deploy, and how. ``template`` is the file's path; code paths in it belong to its folder."""
+
+    name: str
+    template: Path
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    account: str = DEFAULT_ACCOUNT
+    region: str = DEFAULT_REGION
+    tags: Mapping[str, str] = field(default_factory=dict)
+    stub_unknown: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a deployment went. ``kept`` are all settings without effect here, such as AWS::Lambda::Function.VpcConfig;
+    ``newly_kept`` those of them that no earlier deployment of the application told of."""
+
+    name: str
+    status: str
+    outputs: Mapping[str, Any]
+    changes: tuple[Change, ...]
+    kept: tuple[str, ...] = ()
+    newly_kept: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+Tell = Callable[[Progress], None]
+
+
+def _silent(progress: Progress) -> None:
+    return None
+
+
+class Applications:
+    """The applications of one platform.
+
+    ``data`` is the platform's data directory, ``cache`` where installed requirements are kept between runs, and
+    ``environment`` what build tools get as theirs.
+    """
+
+    def __init__(
+        self, parts: Parts, registry: Registry, *, data: Path | None = None, cache: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
+        self._parts = parts
+        self._registry = registry
+        data = data or parts.blobs.root.parent
+        self._data = data
+        self._code = data / "packages"
+        self._cache = cache or data / "cache"
+        self._environment = {"PATH": os.defpath, **(environment or {})}
+        self._locks: dict[tuple[str, str, str], asyncio.Lock] = {}
+
+    async def start(self) -> None:
+        """Undo, in the background, what an earlier server was killed in the middle of."""
+        stacks = await self._parts.store.transact(state.all_stacks)
+        for stack in stacks:
+            if stack.status in state.UNFINISHED:
+                self._parts.spawn(self._take_up(stack), f"taking up the deployment of {stack.name}")
+
+    async def _take_up(self, stack: Stack) -> None:
+        async with self._lock(stack.account, stack.region, stack.name):
+            await self._recover(stack, _silent)
+
+    def forget(self, tx: Transaction, account: str | None) -> None:
+        """Forget an account's applications (None: all) when it is reset."""
+        state.forget_account(tx, account)
+
+    # --- deploying
+
+    async def deploy(self, application: Application, tell: Tell = _silent) -> Result:
+        """Make the platform what the template says, and nothing more than what changed.
+
+        TemplateError, naming resource and line, when that is not possible; then everything is as it was before.
+        """
+        if not NAME.fullmatch(application.name):
+            raise TemplateError(
+                f"{application.name!r} is no name for an application; use letters, digits and hyphens, a letter first"
+            )
+        async with self._lock(application.account, application.region, application.name):
+            stack = await self._stack(application, tell)
+            prepared = await self._prepare(application, stack, tell)
+            return await self._deploy(application, stack, prepared, tell)
+
+    async def _stack(self, application: Application, tell: Tell) -> Stack:
+        """The application as it is now, nothing half done; a new one has the id 0."""
+        account, region, name = application.account, application.region, application.name
+        stack = await self._find(account, region, name)
+        if stack is not None and stack.status in state.UNFINISHED:
+            await self._recover(stack, tell)
+            stack = await self._find(account, region, name)
+        if stack is None:
+            arn = f"arn:aws:cloudformation:{region}:{account}:stack/{name}/{self._parts.names.uuid()}"
+            stack = Stack(0, account, region, name, arn, state.CREATING, "", 0, str(application.template), {}, {}, "",
+                          [], [], 0, 0)  # fmt: skip
+        return stack
+
+    async def _prepare(self, application: Application, stack: Stack, tell: Tell) -> Prepared:
+        def say(text: str) -> None:
+            tell(Progress(application.name, "BUILDING", message=text))
+
+        return await preparing.prepare(
+            Wish(
+                template=application.template.absolute(),
+                given=application.parameters,
+                workshop=self._workshop(),
+                account=application.account,
+                region=application.region,
+                stack_name=application.name,
+                stack_id=stack.arn,
+                known_types=self._catalogue().names,
+                stub_unknown=application.stub_unknown,
+            ),
+            say,
+        )
+
+    async def _deploy(self, application: Application, stack: Stack, prepared: Prepared, tell: Tell) -> Result:
+        catalogue = self._catalogue()
+        account, region = application.account, application.region
+        scope = preparing.scope_for(
+            prepared.body,
+            prepared.parameters,
+            account=account,
+            region=region,
+            stack_name=stack.name,
+            stack_id=stack.arn,
+        )
+        checked = check(prepared.body, scope, catalogue, prepared.lines, stub_unknown=application.stub_unknown)
+        exports = await self._parts.store.transact(lambda tx: state.exports(tx, account, region))
+        scope = replace(scope, export=_exporter(exports, stack.id))
+        current = {row.logical_id: row for row in await self._rows(stack) if not row.obsolete}
+        existing = {name: _existing(row, stack) for name, row in current.items()}
+        steps = plan.make_plan(checked.resources, existing, scope, catalogue, prepared.lines, application.tags)
+        fresh = stack.id == 0 or stack.status in (state.ROLLED_BACK, state.ROLLING_BACK)
+        stack.status = state.CREATING if fresh else state.UPDATING
+        stack.deployment += 1
+        now = self._parts.clock.now()
+        await self._parts.store.transact(lambda tx: state.begin(tx, stack, now))
+        actor = Actor(self._parts, catalogue, stack, tell, self._code, prepared.lines, application.tags)
+        tell(Progress(stack.name, stack.status, message=_summary(steps)))
+        deployment = Deployment(actor, prepared, checked, steps, scope, current)
+        outputs = await deployment.apply()
+        await asyncio.to_thread(self._sweep, await self._packages_in_use())
+        return _result(stack, outputs, deployment, checked, prepared)
+
+    async def _recover(self, stack: Stack, tell: Tell) -> None:
+        """End what was interrupted: go on removing and cleaning up, undo everything else."""
+        actor = Actor(self._parts, self._catalogue(), stack, tell, self._code, tags=stack.tags)
+        deployment = Deployment(
+            actor, Prepared({}, Parameters(), Lines()), Checked({}, (), (), ()), Plan((), ()), Scope(), {}
+        )
+        if stack.status == state.DELETING:
+            await deployment.remove()
+        elif stack.status == state.CLEANING:
+            await deployment.clean_up()
+        else:
+            reason = stack.reason or "the deployment was interrupted"
+            if problem := await deployment.roll_back(reason):
+                raise TemplateError(f"{stack.name}: an earlier deployment could not be undone: {problem}")
+
+    # --- removing and looking
+
+    async def remove(
+        self, name: str, tell: Tell = _silent, *, account: str = DEFAULT_ACCOUNT, region: str = DEFAULT_REGION
+    ) -> None:
+        """Delete an application's resources in reverse order; KeyError when there is no such application."""
+        async with self._lock(account, region, name):
+            stack = await self._find(account, region, name)
+            if stack is None:
+                raise KeyError(name)
+            await self._refuse_imported(stack)
+            if stack.status in state.UNFINISHED - {state.DELETING, state.CLEANING}:
+                await self._recover(stack, tell)
+            actor = Actor(self._parts, self._catalogue(), stack, tell, self._code, tags=stack.tags)
+            await Deployment(
+                actor, Prepared({}, Parameters(), Lines()), Checked({}, (), (), ()), Plan((), ()), Scope(), {}
+            ).remove()
+
+    async def _refuse_imported(self, stack: Stack) -> None:
+        def users(tx: Transaction) -> Sequence[str]:
+            return [
+                f"{name!r} (by {', '.join(importers)})"
+                for name, (owner, _) in state.exports(tx, stack.account, stack.region).items()
+                if owner == stack.id and (importers := state.importers(tx, stack.account, stack.region, name, stack.id))
+            ]
+
+        if found := await self._parts.store.transact(users):
+            raise TemplateError(f"{stack.name} has exports that are imported: {', '.join(found)}; remove those first")
+
+    async def list(self) -> Sequence[dict[str, Any]]:
+        """Every application, as ``describe`` tells it."""
+        stacks = await self._parts.store.transact(state.all_stacks)
+        return [await self._described(stack) for stack in stacks]
+
+    async def describe(
+        self, name: str, *, account: str = DEFAULT_ACCOUNT, region: str = DEFAULT_REGION
+    ) -> dict[str, Any]:
+        """An application's state, outputs and resources; KeyError when there is none of this name."""
+        stack = await self._find(account, region, name)
+        if stack is None:
+            raise KeyError(name)
+        return await self._described(stack)
+
+    async def _described(self, stack: Stack) -> dict[str, Any]:
+        rows = await self._rows(stack)
+        outputs = await self._parts.store.transact(lambda tx: state.outputs(tx, stack.id))
+        return {
+            "name": stack.name,
+            "account": stack.account,
+            "region": stack.region,
+            "arn": stack.arn,
+            "state": stack.status,
+            "reason": stack.reason,
+            "template": stack.template,
+            "description": stack.description,
+            "parameters": stack.parameters,
+            "deployedAt": stack.updated / 1000,
+            "outputs": outputs,
+            "kept": stack.kept,
+            "resources": [
+                {"logicalId": row.logical_id, "type": row.type, "physicalId": row.physical_id or "",
+                 "state": row.status, "reason": row.reason, "stub": row.stub}
+                for row in rows
+            ],
+        }  # fmt: skip
+
+    # --- living with it: code that changes while the application runs
+
+    async def watched(
+        self, name: str, *, account: str = DEFAULT_ACCOUNT, region: str = DEFAULT_REGION
+    ) -> Sequence[Code]:
+        """The code of an application's functions and layers: whose folder it is and how it is built."""
+        stack = await self._find(account, region, name)
+        if stack is None:
+            raise KeyError(name)
+        return [Code(**{**item, "path": Path(item["path"])}) for item in stack.code]
+
+    async def update_code(
+        self, name: str, code: Code, tell: Tell = _silent, *, account: str = DEFAULT_ACCOUNT,
+        region: str = DEFAULT_REGION,
+    ) -> bool:  # fmt: skip
+        """Build one function's code again and give it to the function; False when the package is the same.
+
+        TemplateError when it cannot be built, or when it is a layer's: then the whole application is deployed.
+        """
+        if code.layer:
+            raise TemplateError(f"{code.logical_id} is a layer: its versions do not change; deploy the application")
+
+        def say(text: str) -> None:
+            loop.call_soon_threadsafe(tell, Progress(name, "BUILDING", code.logical_id, message=text))
+
+        loop = asyncio.get_running_loop()
+        async with self._lock(account, region, name):
+            package = await asyncio.to_thread(build.build, code, self._workshop(), say)
+            stack = await self._find(account, region, name)
+            rows = [] if stack is None else await self._rows(stack)
+            row = next((row for row in rows if row.logical_id == code.logical_id and not row.obsolete), None)
+            if stack is None or row is None or row.type != _FUNCTION:
+                raise KeyError(code.logical_id)
+            location = {"S3Bucket": packages.BUCKET, "S3Key": package.key}
+            if row.properties.get("Code") == location:
+                return False
+            actor = Actor(self._parts, self._catalogue(), stack, tell, self._code, tags=stack.tags)
+            await actor.recode(row, location)
+            return True
+
+    # --- parts
+
+    def _lock(self, account: str, region: str, name: str) -> asyncio.Lock:
+        return self._locks.setdefault((account, region, name), asyncio.Lock())
+
+    def _catalogue(self) -> Catalogue:
+        return Catalogue(self._registry.all())
+
+    def _workshop(self) -> Workshop:
+        return Workshop(self._cache, self._code, self._environment, (self._data,))
+
+    async def _find(self, account: str, region: str, name: str) -> Stack | None:
+        return await self._parts.store.transact(lambda tx: state.find(tx, account, region, name))
+
+    async def _rows(self, stack: Stack) -> Sequence[Resource]:
+        return await self._parts.store.transact(lambda tx: state.resources(tx, stack.id))
+
+    async def _packages_in_use(self) -> set[str]:
+        def used(tx: Transaction) -> set[str]:
+            rows = tx.all("SELECT properties, previous FROM stack_resource")
+            texts = [text for row in rows for text in row if text and packages.BUCKET in text]
+            return {key for text in texts for key in re.findall(r"[0-9a-f]{64}", text)}
+
+        return await self._parts.store.transact(used)
+
+    def _sweep(self, used: set[str]) -> None:
+        """Remove packages that no resource has any more, unless another deployment may be about to use them."""
+        if sum(lock.locked() for lock in self._locks.values()) > 1:
+            return
+        for path in self._code.glob("*.zip"):
+            if path.stem not in used:
+                path.unlink(missing_ok=True)
+
+
+def _existing(row: Resource, stack: Stack) -> plan.Existing:
+    existing = row.existing()
+    if not row.stub:
+        return existing
+    physical = stubs.stub(row.logical_id, row.type, row.name, account=stack.account, region=stack.region)
+    return replace(existing, physical=physical)
+
+
+def _exporter(exports: Mapping[str, tuple[int, Any]], own: int) -> Callable[[str], Any]:
+    def export(name: str) -> Any:
+        found = exports.get(name)
+        if found is None or found[0] == own:
+            raise TemplateError(f"no other application exports {name!r}; deploy the one that does first")
+        return found[1]
+
+    return export
+
+
+def _summary(steps: Plan) -> str:
+    counts = plan.summary((*steps.steps, *steps.removals))
+    return ", ".join(f"{count} to {action}" for action, count in counts.items()) or "nothing to do"
+
+
+def _result(
+    stack: Stack, outputs: Mapping[str, Any], deployment: Deployment, checked: Checked, prepared: Prepared
+) -> Result:
+    kept = tuple(sorted({f"{item.type}.{item.property}" for item in checked.kept}))
+    return Result(
+        stack.name,
+        stack.status,
+        outputs,
+        tuple(deployment.changes),
+        kept,
+        tuple(name for name in kept if name not in stack.kept),
+        (*prepared.warnings, *checked.warnings, *deployment.warnings),
+    )
+
+
+__all__ = ["Application", "Applications", "Change", "Progress", "Result"]

@@ -1,0 +1,148 @@
+"""What is prepared, and its preparation in a process of its own.
+
+The server never imports the translator: this module knows the values that go to the process and come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import penstock
+from penstock.base.errors import TemplateError
+from penstock.deploy import intrinsics
+from penstock.deploy.build import Code, Workshop
+from penstock.deploy.intrinsics import Scope
+from penstock.deploy.parameters import Parameters
+from penstock.deploy.problems import Lines
+
+LINE_BYTES = 64 << 20  # the longest line the process may answer: a template is 4 MB at most, JSON of it not 16 times
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be prepared.
+
+    ``known_types`` are the resource types that can be deployed: others are refused before anything is built, unless
+    ``stub_unknown``. None lets all types pass.
+    """
+
+    template: Path
+    given: Mapping[str, str]
+    workshop: Workshop
+    account: str
+    region: str
+    stack_name: str
+    stack_id: str
+    known_types: frozenset[str] | None = None
+    stub_unknown: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A CloudFormation template without transforms, its code built.
+
+    ``packages`` maps a package key in the template to its zip file; ``code`` is what was built, for whoever watches
+    the folders; ``warnings`` are sentences for the user.
+    """
+
+    body: dict[str, Any]
+    parameters: Parameters
+    lines: Lines
+    packages: Mapping[str, str] = field(default_factory=dict)
+    code: tuple[Code, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def scope_for(
+    body: Mapping[str, Any], values: Parameters, *, account: str, region: str, stack_name: str, stack_id: str
+) -> Scope:
+    """What names mean before anything is deployed."""
+    return Scope(
+        parameters=values.values,
+        pseudo=intrinsics.pseudo_parameters(account=account, region=region, stack_name=stack_name, stack_id=stack_id),
+        mappings=body.get("Mappings") or {},
+        conditions=body.get("Conditions") or {},
+        resources=frozenset(body.get("Resources") or ()),
+    )
+
+
+def wish_of(data: Mapping[str, Any]) -> Wish:
+    """A wish from its JSON form."""
+    workshop = data["workshop"]
+    known = data["known_types"]
+    return Wish(
+        **{name: data[name] for name in ("given", "account", "region", "stack_name", "stack_id", "stub_unknown")},
+        template=Path(data["template"]),
+        workshop=Workshop(
+            Path(workshop["cache"]), Path(workshop["code"]), workshop["environment"],
+            tuple(Path(path) for path in workshop["leave_out"]),
+        ),
+        known_types=frozenset(known) if known is not None else None,
+    )  # fmt: skip
+
+
+def to_json(value: Wish | Prepared) -> dict[str, Any]:
+    """A wish or what was prepared, in its JSON form."""
+    encoded: dict[str, Any] = json.loads(json.dumps(asdict(value), default=_plain))
+    return encoded
+
+
+def _plain(value: Any) -> Any:
+    return sorted(value) if isinstance(value, (set, frozenset)) else str(value)
+
+
+def prepared_of(data: Mapping[str, Any]) -> Prepared:
+    """What was prepared, from its JSON form."""
+    return Prepared(
+        body=data["body"],
+        parameters=Parameters(data["parameters"]["values"], frozenset(data["parameters"]["hidden"])),
+        lines=Lines(**data["lines"]),
+        packages=data["packages"],
+        code=tuple(Code(**{**item, "path": Path(item["path"])}) for item in data["code"]),
+        warnings=tuple(data["warnings"]),
+    )
+
+
+async def prepare(wish: Wish, say: Callable[[str], None]) -> Prepared:
+    """Load, transform and build in a process that ends with this call; TemplateError when the template is wrong."""
+    environment = {name: value for name, value in wish.workshop.environment.items() if not name.startswith("AWS_")}
+    environment["PYTHONPATH"] = str(Path(penstock.__file__).parent.parent)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "penstock.deploy.worker", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE, env=environment, start_new_session=True, limit=LINE_BYTES,
+    )  # fmt: skip
+    assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+    complaints = asyncio.create_task(process.stderr.read())
+    try:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            process.stdin.write(json.dumps(to_json(wish)).encode())
+            await process.stdin.drain()
+        process.stdin.close()
+        async for line in process.stdout:
+            answer = json.loads(line)
+            if "say" in answer:
+                say(answer["say"])
+            elif "error" in answer:
+                error = answer["error"]
+                raise TemplateError(error["message"], resource=error["resource"], line=error["line"])
+            else:
+                return prepared_of(answer["prepared"])
+        status = await process.wait()
+        said = (await complaints).decode(errors="replace")[-2000:]
+        raise TemplateError(f"{wish.template}: preparing it ended with status {status}; please report this:\n{said}")
+    finally:
+        if process.returncode is None:
+            # The group: an installer that the process runs ends with it.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+        complaints.cancel()
