@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 from penstock.base.clock import MachineClock, PlatformClock
 from penstock.base.names import Names
@@ -40,14 +40,19 @@ class Given(Registry):
 
 
 class Engine:
-    """The engine's parts, started; ``work`` runs something in a transaction of a service."""
+    """The engine's parts, started; ``work`` runs something in a transaction of a service.
+
+    ``packages`` are services whose tables are needed beside the engine's.
+    """
+
+    packages: ClassVar[dict[str, str]] = {}
 
     def __init__(self, data: Path, *services: Service) -> None:
         self.machine = MachineClock()
         self.clock = PlatformClock(self.machine)
         self.store = SqliteStore(data / "penstock.db")
         self.registry = Given(*services)
-        schema = Registry({})
+        schema = Registry(self.packages)
         migrate(self.store.connection, schema.scripts(), data / "penstock.db")
         self.deliveries = Deliveries(self.registry, lambda target, due: self.relay.hint(target, due))
         self.relay = Relay(self.registry, self.deliveries)
