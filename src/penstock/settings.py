@@ -125,6 +125,22 @@ def load(
     return replace(Settings(), **values, environment=environment)
 
 
+def as_environment(settings: Settings) -> dict[str, str]:
+    """The settings as environment variables, for a server in a process of its own: ``load`` gives them back."""
+    written = {name: value for name, value in settings.environment.items() if not name.startswith(PREFIX)}
+    for name in names():
+        value = getattr(settings, name)
+        if isinstance(value, Mapping):
+            value = ",".join(f"{key}={each}" for key, each in value.items())
+        elif isinstance(value, tuple):
+            value = ",".join(value)
+        if value is not None and value != "":
+            written[PREFIX + name.upper()] = str(value)
+    if settings.memory:
+        written[PREFIX + "MEMORY"] = "true"
+    return written
+
+
 def _of_file(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}

@@ -30,16 +30,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-app.command()(up.up)
-app.command()(deployments.down)
-app.command()(state.status)
-app.command(context_settings={"ignore_unknown_options": True})(queues.send)
-app.command()(functions.invoke)
-app.command()(functions.logs)
-app.command()(events.events)
-app.command()(trace.trace)
-app.add_typer(clock.app, name="clock")
-app.command()(state.reset)
+app.command(short_help="Start a server, deploy a template, follow the log.")(up.up)
+app.command(short_help="Remove an application, or stop the server.")(deployments.down)
+app.command(short_help="What runs, what is under way, what is due.")(state.status)
+app.command(short_help="Send a message to a queue.")(queues.send)
+app.command(short_help="Run a function.")(functions.invoke)
+app.command(short_help="What functions logged; -f follows.")(functions.logs)
+app.command(short_help="What happened; -f follows.")(events.events)
+app.command(short_help="Everything an event caused, as a tree.")(trace.trace)
+app.add_typer(clock.app, name="clock", short_help="Show, freeze, advance or resume time.")
+app.command(short_help="Delete everything an account has.")(state.reset)
 app.command(hidden=True)(up.serve_detached)
 
 

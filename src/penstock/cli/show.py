@@ -40,12 +40,8 @@ def size(count: int) -> str:
     """Bytes as people say them: 512 B, 1.5 KB, 6.0 MB (of 1,024)."""
     if count < 1024:
         return f"{count} B"
-    amount = float(count)
-    for unit in ("KB", "MB", "GB"):
-        amount /= 1024
-        if amount < 1024:
-            break
-    return f"{amount:.1f} {unit}"
+    power = 1 if count < 1 << 20 else 2 if count < 1 << 30 else 3
+    return f"{count / 1024**power:.1f} {'KMG'[power - 1]}B"
 
 
 def duration(seconds: float) -> str:

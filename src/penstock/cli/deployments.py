@@ -1,0 +1,260 @@
+"""Deploying and removing over a server's own API, with what is shown of it; ``penstock down``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+
+from penstock.base.errors import TemplateError
+from penstock.cli.client import Client
+from penstock.cli.find import Account, AsJson, Data, Region, Url, client_for, running_on, settings_for
+from penstock.cli.problems import FAILED, NOT_FOUND, TOO_LONG, WRONG_USE, Problem, Unreachable
+from penstock.cli.show import console, print_json
+from penstock.deploy.load import find_template, load_samconfig
+
+STOP_S: Final = 20.0  # machine seconds a server has to stop
+_DIRTY = str.maketrans(dict.fromkeys("_. ", "-"))
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A template to deploy: from the command line, the folder and its samconfig.toml. ``notes`` are for the user."""
+
+    template: Path
+    name: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def choose(given: Path | None, name: str | None, parameters: Iterable[str]) -> Chosen | None:
+    """What is to be deployed; None when no template was named and the folder has none."""
+    if given is not None and not given.exists():
+        raise Problem(f"{given} does not exist: name a template file or a folder that has one.", exit_code=WRONG_USE)
+    folder = Path.cwd() if given is None else (given if given.is_dir() else given.parent).absolute()
+    try:
+        config = load_samconfig(folder)
+    except TemplateError as error:
+        raise Problem(error.message) from error
+    template = given.absolute() if given is not None and given.is_file() else find_template(folder, config)
+    if template is None:
+        if given is not None:
+            raise Problem(f"{given} has no template.yaml, template.yml or template.json.", exit_code=WRONG_USE)
+        return None
+    notes = []
+    if config is not None and config.ignored:
+        notes.append(f"samconfig.toml: without effect here: {', '.join(config.ignored)}")
+    return Chosen(
+        template=template,
+        name=name or (config.stack_name if config else None) or name_of(template),
+        parameters={**(config.parameters if config else {}), **dict(_parameter(each) for each in parameters)},
+        tags=config.tags if config else {},
+        notes=tuple(notes),
+    )
+
+
+def name_of(template: Path) -> str:
+    """An application's name where nothing says one: its folder's, as CloudFormation permits it."""
+    letters = template.absolute().parent.name.translate(_DIRTY)
+    cleaned = "".join(letter for letter in letters if letter == "-" or (letter.isascii() and letter.isalnum()))
+    return cleaned.lstrip("-0123456789")[:128] or "application"
+
+
+def _parameter(given: str) -> tuple[str, str]:
+    name, equals, value = given.partition("=")
+    if not equals or not name:
+        raise Problem(f"--param {given} has no value: write NAME=VALUE", exit_code=WRONG_USE)
+    return name, value
+
+
+# --- showing what goes on
+
+
+def deploy(client: Client, chosen: Chosen, *, stub_unknown: bool, out: Console) -> dict[str, Any]:
+    """Deploy, showing what happens; what was made. Problem, with resource and line, when it could not be."""
+    request = {
+        "name": chosen.name, "template": str(chosen.template), "parameters": dict(chosen.parameters),
+        "tags": dict(chosen.tags), "stubUnknown": stub_unknown,
+    }  # fmt: skip
+    for note in chosen.notes:
+        out.print(note, style="yellow", markup=False)
+    return follow(client.progress("POST", "/applications", request), chosen.name, out)
+
+
+def follow(lines: Iterable[Mapping[str, Any]], name: str, out: Console) -> dict[str, Any]:
+    """Show progress until it is over, and return its last word."""
+    for line in lines:
+        if "done" in line:
+            done: dict[str, Any] = line["done"]
+            return done
+        if "error" in line:
+            raise Problem(f"{name}: {line['error']['message']}")
+        _show_line(line, out)
+    raise Unreachable(f"The server ended before {name} was done: look at its log, and run the command again.")
+
+
+def _show_line(line: Mapping[str, Any], out: Console) -> None:
+    state = line.get("state", "")
+    bad = "FAILED" in state or "ROLLBACK" in state
+    style = "red" if bad else "dim" if state.endswith("_IN_PROGRESS") or state == "BUILDING" else "green"
+    out.print(f"  {state.replace('_', ' ').lower():<20}", style=style, end=" ")
+    what = (
+        f"{line['resource']}  ({line['type']})"
+        if line.get("resource") and line.get("type")
+        else line.get("resource", "")
+    )
+    out.print("  ".join(part for part in (what, line.get("message", "")) if part), markup=False)
+
+
+def show_result(client: Client, chosen: Chosen, done: Mapping[str, Any], out: Console) -> None:
+    """Outputs, endpoints, what to know, and how SDKs get there."""
+    for warning in done["warnings"]:
+        out.print(f"Warning: {warning}", style="yellow", markup=False)
+    if done["newlyKept"]:
+        out.print("Kept without effect here (validated, stored, given back):", style="yellow")
+        for kept in done["newlyKept"]:
+            out.print(f"  {kept}", markup=False)
+    application = client.own("GET", f"/applications/{chosen.name}")
+    _table(out, "Outputs", application["outputs"].items())
+    _table(out, "Queues", _of_type(application, "AWS::SQS::Queue"))
+    _table(
+        out,
+        "Functions",
+        ((name, f"penstock invoke {id_}") for name, id_ in _of_type(application, "AWS::Lambda::Function")),
+    )
+    stubs = [(each["logicalId"], each["type"]) for each in application["resources"] if each.get("stub")]
+    _table(out, "Stubs (names only: nothing is behind them)", stubs)
+
+
+def _of_type(application: Mapping[str, Any], type_: str) -> list[tuple[str, str]]:
+    return [(each["logicalId"], each["physicalId"]) for each in application["resources"] if each["type"] == type_]
+
+
+def _table(out: Console, title: str, rows: Iterable[tuple[str, str]]) -> None:
+    rows = list(rows)
+    if rows:
+        out.print(title, style="bold")
+        width = max(len(name) for name, _ in rows)
+        for name, value in rows:
+            out.print(f"  {name:<{width}}  {value}", markup=False)
+
+
+def show_exports(client: Client, out: Console) -> None:
+    """The lines that point SDKs and the AWS CLI here."""
+    out.print("For SDKs and the AWS CLI", style="bold")
+    for line in exports(client):
+        out.print(f"  export {line}", markup=False)
+
+
+def exports(client: Client) -> list[str]:
+    """The environment variables that point SDKs and the AWS CLI here."""
+    return [
+        f"AWS_ENDPOINT_URL={client.url}", f"AWS_REGION={client.region}", f"AWS_DEFAULT_REGION={client.region}",
+        f"AWS_ACCESS_KEY_ID={client.account}", "AWS_SECRET_ACCESS_KEY=penstock",
+    ]  # fmt: skip
+
+
+# --- down
+
+
+def down(
+    application: Annotated[
+        str | None, typer.Argument(help="Its name; else that of the template in this folder, or the only one there is.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Remove every application and stop the server.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="Only stop the server; its state is kept.")] = False,
+    as_json: AsJson = False,
+    url: Url = None,
+    data: Data = None,
+    account: Account = None,
+    region: Region = None,
+) -> None:
+    """Remove an application, or stop the server.
+
+    Examples:
+
+    \b
+      penstock down            remove the application of this folder
+      penstock down --stop     stop the server that runs in the background; state is kept
+      penstock down --all      remove every application, then stop the server
+    """
+    client = client_for(url, data, account, region)
+    out = console(stderr=as_json)
+    removed: list[str] = []
+    if not stop:
+        there = client.own("GET", "/applications")["applications"]
+        mine = [each for each in there if everything or _is_mine(each, client)]
+        for each in [each for each in mine if everything or each["name"] == _which(application, mine)]:
+            at = Client(client.url, account=each["account"], region=each["region"])
+            follow(at.progress("DELETE", f"/applications/{each['name']}"), each["name"], out)
+            removed.append(each["name"])
+    if stop or everything:
+        _stop(client, data, out)
+    if as_json:
+        print_json({"removed": removed, "stopped": stop or everything})
+    elif removed:
+        out.print(f"Removed {', '.join(removed)}.", style="green", markup=False)
+
+
+def _is_mine(application: Mapping[str, Any], client: Client) -> bool:
+    return bool(application["account"] == client.account and application["region"] == client.region)
+
+
+def _which(given: str | None, there: list[dict[str, Any]]) -> str:
+    names = [each["name"] for each in there]
+    if given is None:
+        chosen = choose(None, None, ())
+        given = chosen.name if chosen is not None and chosen.name in names else names[0] if len(names) == 1 else None
+    if given is None or given not in names:
+        have = f"there are: {', '.join(names)}" if names else "there is none"
+        raise Problem(f"Which application? {'Name one; ' if given is None else f'{given} is none of them; '}{have}.",
+                      exit_code=NOT_FOUND)  # fmt: skip
+    return given
+
+
+def _stop(client: Client, data: Path | None, out: Console) -> None:
+    """Have the server stop, and wait until it has."""
+    pid = client.own("GET", "/health")["pid"]
+    owner = running_on(settings_for(data=data).data)
+    if owner is not None and owner.get("pid") != pid:
+        raise Problem(
+            f"The server at {client.url} is not the one on this data directory: name one with --url or --data."
+        )
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except (ProcessLookupError, PermissionError) as error:
+        raise Problem(f"Process {pid} cannot be stopped from here: {error.strerror}.") from error
+    if not wait_until(lambda: not _is_running(pid), STOP_S):
+        raise Problem(f"Process {pid} is still stopping after {STOP_S:.0f} s: look at its log.", exit_code=TOO_LONG)
+    out.print("The server has stopped.")
+
+
+def wait_until(holds: Callable[[], bool], limit_s: float, step_s: float = 0.02) -> bool:
+    """Look again and again until something holds; False when it does not within the limit."""
+    pause = threading.Event().wait
+    for _ in range(round(limit_s / step_s)):
+        if holds():
+            return True
+        pause(step_s)
+    return holds()
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+__all__ = ["FAILED", "Chosen", "choose", "deploy", "down", "exports", "show_exports", "show_result", "wait_until"]

@@ -1,0 +1,266 @@
+"""``penstock up``: a server, an application in it, and its log.
+
+``up`` is one of three: it deploys into the server that runs on the data directory; or it is the server itself and
+ends with Ctrl-C; or, with --detach, it leaves a server of its own process behind.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+
+from penstock.cli import deployments
+from penstock.cli.client import Client
+from penstock.cli.deployments import Chosen, choose
+from penstock.cli.find import Account, Data, Region, interruptible, settings_for
+from penstock.cli.functions import Lines, follow_logs, read_logs
+from penstock.cli.problems import TOO_LONG, WRONG_USE, Problem
+from penstock.cli.show import console, print_json
+from penstock.settings import Settings, as_environment
+from penstock.store.lock import owner_of
+
+LOG_FILE: Final = "server.log"  # in the data directory: what a server in the background says
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What ``up`` was asked for, beside the settings."""
+
+    chosen: Chosen | None
+    settings: Settings
+    wait: bool
+    follow: bool
+    as_json: bool
+
+    @property
+    def out(self) -> Console:
+        """Where what goes on is shown: not among JSON."""
+        return console(stderr=self.as_json)
+
+    def client(self, url: str) -> Client:
+        """A client for the server, in the account and region to deploy to."""
+        return Client(url, account=self.settings.account, region=self.settings.region)
+
+
+def up(
+    template: Annotated[
+        Path | None, typer.Argument(help="A SAM or CloudFormation template, or its folder. Else this folder's, if any.")
+    ] = None,
+    memory: Annotated[bool, typer.Option("--memory", help="Keep nothing when it ends.")] = False,
+    port: Annotated[
+        int | None, typer.Option(help="The port of every service; 0 takes a free one.", show_default="4566")
+    ] = None,
+    data: Data = None,
+    parameters: Annotated[
+        list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="A parameter of the template; repeatable.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The application's name; else samconfig.toml's, else its folder's.")
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave the server running in the background.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Return only when all that the deployment set off has settled.")
+    ] = False,
+    stub_unknown: Annotated[
+        bool, typer.Option("--stub-unknown", help="Make named stubs of unknown resource types, with a warning.")
+    ] = False,
+    allow_host: Annotated[
+        list[str] | None, typer.Option("--allow-host", help="Answer to this Host header as well; repeatable.")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="The address to listen on.", show_default="127.0.0.1")] = None,
+    durability: Annotated[
+        str | None, typer.Option(help="full: synced to the disk before an answer; os: not.", show_default="full")
+    ] = None,
+    snapstart: Annotated[str | None, typer.Option(help="template, all or off.", show_default="template")] = None,
+    auth: Annotated[bool, typer.Option("--auth", help="Verify signatures.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Make ids and random choices repeatable.")] = None,
+    log_level: Annotated[
+        str | None, typer.Option(help="debug, info, warning or error.", show_default="warning")
+    ] = None,
+    account: Account = None,
+    region: Region = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what was made as JSON; do not follow the log.")
+    ] = False,
+) -> None:
+    """Start a server, deploy a template into it, show what was made, and follow the log until Ctrl-C.
+
+    If a server runs on the data directory already (.penstock beside the template unless --data says otherwise), the
+    template is deployed into that one. Running it again changes only what changed. Ctrl-C stops it and keeps the state.
+
+    Examples:
+
+    \b
+      penstock up                                  the template of this folder; without one, just serve
+      penstock up app/template.yaml --param Stage=dev
+      penstock up --detach --wait && npm test      in the background; see also `penstock down --stop`
+      penstock up --memory --port 0                keep nothing, on a free port
+    """
+    chosen = choose(template, name, parameters or ())
+    if memory and data is not None:
+        raise Problem("--memory keeps nothing, --data says where to keep it: choose one.", exit_code=WRONG_USE)
+    settings = settings_for(
+        chosen.template.parent if chosen else None,
+        memory=memory or None, data=data.absolute() if data else None, port=port, host=host, durability=durability,
+        seed=seed, allow_hosts=tuple(allow_host) if allow_host else None, auth=auth or None, account=account,
+        region=region, log_level=log_level, snapstart=snapstart, stub_unknown=stub_unknown or None,
+    )  # fmt: skip
+    wish = Wish(chosen, settings, wait, not (detach or as_json), as_json)
+    owner = owner_of(settings.data) if settings.data is not None and settings.data.is_dir() else None
+    if owner is not None:
+        code = _join(wish, owner)
+    elif detach:
+        code = _leave_behind(wish)
+    else:
+        code = _serve(wish)
+    raise typer.Exit(code)
+
+
+# --- the three ways
+
+
+def _join(wish: Wish, owner: dict[str, Any]) -> int:
+    """Deploy into the server that runs."""
+    if not owner.get("url"):
+        raise Problem(
+            f"Process {owner.get('pid', '?')} has the data directory {wish.settings.data} and is still starting."
+        )
+    wish.out.print(f"A server runs here already: {owner['url']} (process {owner['pid']}).", style="dim", markup=False)
+    client = wish.client(owner["url"])
+    _deploy(wish, client)
+    if wish.follow and wish.chosen:
+        with interruptible():
+            _follow(client)
+    return 0
+
+
+def _serve(wish: Wish) -> int:
+    """Be the server; the session beside it deploys and follows the log."""
+    # Imported only here: it takes as long as everything else together, and no other command needs it.
+    serve: Callable[..., int] = importlib.import_module("penstock.cli.serve").serve
+
+    def session(platform: Any) -> int:
+        client = wish.client(platform.url)
+        _show_server(wish, platform.health())
+        _deploy(wish, client)
+        if wish.follow:
+            wish.out.print(
+                "Following the log. Ctrl-C stops the server" + _kept(wish.settings), style="dim", markup=False
+            )
+            _follow(client)
+        else:
+            threading.Event().wait()
+        return 0
+
+    code = serve(wish.settings, session)
+    wish.out.print("Stopped" + _kept(wish.settings), style="dim", markup=False)
+    return code
+
+
+def _kept(settings: Settings) -> str:
+    return "; nothing is kept." if settings.memory else f"; the state is kept in {settings.data}."
+
+
+def _leave_behind(wish: Wish) -> int:
+    """Start a server in a process of its own, and deploy into it."""
+    told = start_detached(wish.settings)
+    _show_server(wish, told)
+    _deploy(wish, wish.client(told["url"]))
+    wish.out.print(
+        "It runs in the background: `penstock status`, `penstock logs -f`, `penstock down --stop`.", style="dim"
+    )
+    return 0
+
+
+def start_detached(settings: Settings) -> dict[str, Any]:
+    """Start a server that outlives this process; what it says of itself. Problem when it does not start."""
+    if settings.data is not None:
+        settings.data.mkdir(parents=True, exist_ok=True)
+        log = settings.data / LOG_FILE
+    else:
+        log = Path(tempfile.mkstemp(prefix="penstock-", suffix=".log")[1])
+    reading, writing = os.pipe()
+    with log.open("ab") as output:
+        subprocess.Popen(
+            [sys.executable, "-m", "penstock", "serve-detached", str(writing)],
+            stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=(writing,), start_new_session=True,
+            env=as_environment(settings), cwd="/",
+        )  # fmt: skip
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        line = pipe.readline()
+    told: dict[str, Any] = json.loads(line) if line else {"error": f"The server ended at once: {log} says why."}
+    if "error" in told:
+        raise Problem(told["error"])
+    return {**told, "log": str(log)}
+
+
+def serve_detached(ready: int) -> None:
+    """Serve, as a process that another one started; ``ready`` is the file descriptor to say so on."""
+    serve: Callable[..., int] = importlib.import_module("penstock.cli.serve").serve
+
+    def say(**told: Any) -> None:
+        with os.fdopen(ready, "w") as pipe:
+            pipe.write(json.dumps(told) + "\n")
+
+    def session(platform: Any) -> int:
+        say(**platform.health())
+        threading.Event().wait()
+        return 0
+
+    try:
+        code = serve(settings_for(Path("/")), session)
+    except Problem as problem:
+        say(error=problem.message)
+        raise
+    raise typer.Exit(code)
+
+
+# --- what all three do
+
+
+def _show_server(wish: Wish, health: dict[str, Any]) -> None:
+    out = wish.out
+    out.print("Penstock", style="bold green", end="  ")
+    kept = "in memory" if wish.settings.memory else f"{health['data']} (durability: {health['durability']})"
+    out.print(f"{health['url']}  {kept}  functions: {health['sandbox']}", markup=False)
+
+
+def _deploy(wish: Wish, client: Client) -> None:
+    """Deploy what was chosen, if anything, and show what there is."""
+    out = wish.out
+    document: dict[str, Any] = {"url": client.url}
+    if wish.chosen is not None:
+        out.print(f"Deploying {wish.chosen.name} from {wish.chosen.template}", style="bold", markup=False)
+        done = deployments.deploy(client, wish.chosen, stub_unknown=wish.settings.stub_unknown, out=out)
+        document |= {"application": done}
+        deployments.show_result(client, wish.chosen, done, out)
+    if wish.wait:
+        quiet = client.own("POST", "/quiet", {})
+        if not quiet["quiet"]:
+            raise Problem(f"It does not settle: {'; '.join(quiet['busy'][:3])}", exit_code=TOO_LONG)
+    if wish.as_json:
+        print_json(document | {"environment": dict(line.split("=", 1) for line in deployments.exports(client))})
+    else:
+        deployments.show_exports(client, out)
+
+
+def _follow(client: Client) -> None:
+    """Show what functions log from now on, for ever."""
+    shown = list(read_logs(client, None, None, since=0))
+    last = max((line["timestamp"] for line in shown), default=0)
+    lines = Lines(named=True)
+    for line in follow_logs(client, None, None, last, {line["eventId"] for line in shown}):
+        lines.show(line)
