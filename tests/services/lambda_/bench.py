@@ -18,7 +18,7 @@ from penstock.engine.access import root
 from penstock.engine.compute import Function, Invocation, InvocationResult
 from penstock.engine.context import Call, Context
 from penstock.engine.journal import Delivery
-from penstock.engine.operation import operation, operations_of
+from penstock.engine.operation import operation
 from penstock.engine.service import Service
 from penstock.services import lambda_
 from tests.engine.harness import ACCOUNT, REGION, Engine

@@ -23,25 +23,25 @@ async def refusal(call: Any, code: str) -> str:
 async def test_a_function_is_active_at_once_and_described_as_aws_does(tmp_path: Path) -> None:
     async with bench(tmp_path) as on:
         data = zipped({"index.py": HANDLER})
-        arn = await on.function(Code={"ZipFile": data}, Timeout=7, Environment={"Variables": {"A": "1"}})
+        arn = await on.function(Code={"ZipFile": data}, Timeout=7, Environment={"Variables": {"A1": "1"}})
         found = await on.call("GetFunctionConfiguration", FunctionName="orders")
         assert found["FunctionArn"] == arn == "arn:aws:lambda:us-east-1:000000000000:function:orders"
         assert found["CodeSha256"] == base64.b64encode(hashlib.sha256(data).digest()).decode()
         assert found["CodeSize"] == len(data)
         assert (found["State"], found["LastUpdateStatus"], found["Version"]) == ("Active", "Successful", "$LATEST")
         assert found["LoggingConfig"] == {"LogFormat": "Text", "LogGroup": "/aws/lambda/orders"}
-        assert (found["Timeout"], found["MemorySize"], found["Environment"]) == (7, 128, {"Variables": {"A": "1"}})
+        assert (found["Timeout"], found["MemorySize"], found["Environment"]) == (7, 128, {"Variables": {"A1": "1"}})
 
 
 async def test_what_is_kept_is_given_back(tmp_path: Path) -> None:
     async with bench(tmp_path) as on:
         await on.function(
-            Description="d", VpcConfig={"SubnetIds": ["s-1"], "SecurityGroupIds": ["sg-1"]}, Tags={"team": "a"},
+            Description="d", VpcConfig={"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}, Tags={"team": "a"},
             KMSKeyArn="arn:aws:kms:us-east-1:000000000000:key/1", TracingConfig={"Mode": "Active"},
         )  # fmt: skip
         found = await on.call("GetFunction", FunctionName="orders")
         configuration = found["Configuration"]
-        assert configuration["VpcConfig"] == {"SubnetIds": ["s-1"], "SecurityGroupIds": ["sg-1"], "VpcId": ""}
+        assert configuration["VpcConfig"] == {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"], "VpcId": ""}
         assert configuration["TracingConfig"] == {"Mode": "Active"}
         assert (configuration["Description"], found["Tags"]) == ("d", {"team": "a"})
         assert Path(found["Code"]["Location"].removeprefix("file://")).is_file()

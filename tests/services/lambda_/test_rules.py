@@ -45,7 +45,9 @@ def test_two_different_qualifiers_are_refused() -> None:
 IDS = frozenset({"a", "b", "c"})
 
 
-@pytest.mark.parametrize("payload", [b"", b"null", b"{}", b'{"batchItemFailures":[]}', b'{"batchItemFailures":null}', b'"done"'])
+@pytest.mark.parametrize(
+    "payload", [b"", b"null", b"{}", b'{"batchItemFailures":[]}', b'{"batchItemFailures":null}', b'"done"']
+)
 def test_answers_that_report_no_failure_are_a_success(payload: bytes) -> None:
     assert batch_failures(payload, IDS) == set()
 

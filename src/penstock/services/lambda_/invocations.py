@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 
 from penstock.base.errors import CannotRun
-from penstock.base.names import id_of
+from penstock.base.names import id_of, uuid_of
 from penstock.engine import journal
 from penstock.engine.body import FileBody
 from penstock.engine.compute import Invocation, InvocationResult
 from penstock.engine.context import Context, WaitingContext
 from penstock.engine.journal import DELIVERED, FAILED, Delivery
 from penstock.engine.operation import Request, Response, operation
-from penstock.services.lambda_ import asynchronous, records
+from penstock.services.lambda_ import asynchronous, records, uploads
 from penstock.services.lambda_.errors import (
     InvalidParameterValue,
     InvalidRequestContent,
@@ -27,7 +26,7 @@ from penstock.services.lambda_.errors import (
     RequestTooLarge,
     TooManyRequests,
 )
-from penstock.services.lambda_.records import Loaded, Memory, memory_of, reference_of
+from penstock.services.lambda_.records import Loaded, Memory, decrement, memory_of, reference_of
 from penstock.services.lambda_.rules import (
     ASYNC_PAYLOAD_BYTES,
     CLIENT_CONTEXT_BYTES,
@@ -35,8 +34,6 @@ from penstock.services.lambda_.rules import (
     SYNC_PAYLOAD_BYTES,
     log_tail,
 )
-
-H = TypeVar("H", bound=Hashable)
 
 
 @operation(
@@ -62,11 +59,11 @@ async def invoke(cx: WaitingContext, request: Request) -> Response:
         await _enqueue(cx, loaded, payload)
         return {"StatusCode": 202, "Payload": b""}
 
-    run = id_of(cx.request_id) or cx.names.id()
+    run, request_id = _identity(cx)
     started = cx.now
     result = await execute(
         cx, loaded,
-        Invocation(run, cx.request_id, payload, loaded.row.arn, cx.call_.trace_header, client_context),
+        Invocation(run, request_id, payload, loaded.row.arn, cx.call_.trace_header, client_context),
         lambda inner, result: _record(inner, loaded, run, payload, started, result),
     )  # fmt: skip
     answer: Response = {"StatusCode": 200, "ExecutedVersion": LATEST, "Payload": result.payload}
@@ -97,11 +94,14 @@ async def execute(
     or InvalidRuntime when this machine cannot run the function at all. A function that fails is no error: the result
     says so.
     """
-    with _admitted(memory_of(cx.parts), loaded):
+    memory = memory_of(cx.parts)
+    with _admitted(memory, loaded):
         try:
             result = await cx.parts.environments.invoke(loaded.function, invocation)
         except CannotRun as error:
             raise InvalidRuntime(str(error)) from error
+    if memory.unswept and not memory.running:
+        cx.parts.spawn(uploads.sweep(cx.parts), "lambda code sweep")
     cx.submit(lambda inner: _follow(inner, loaded, result, record))
     return result
 
@@ -133,24 +133,31 @@ def _admitted(memory: Memory, loaded: Loaded) -> Iterator[None]:
     try:
         yield
     finally:
-        _decrement(memory.running, row.arn)
+        decrement(memory.running, row.arn)
         if row.reserved is None:
-            _decrement(memory.unreserved, region)
+            decrement(memory.unreserved, region)
 
 
-def _decrement(counter: Counter[H], key: H) -> None:
-    counter[key] -= 1
-    if counter[key] <= 0:
-        del counter[key]
+def _identity(cx: WaitingContext) -> tuple[int, str]:
+    """The id of an invocation and its public form: the request's own, where it came from outside.
+
+    Calls that other operations make carry the outer request's id, which names only the first of them.
+    """
+    own = id_of(cx.request_id) if cx.ticket is not None else None
+    if own is not None:
+        return own, cx.request_id
+    id_ = cx.names.id()
+    return id_, uuid_of(id_)
 
 
 async def _enqueue(cx: WaitingContext, loaded: Loaded, payload: bytes) -> None:
     """Put an event into the function's durable queue: one journal row and one delivery."""
     row = loaded.row
+    event, request_id = _identity(cx)
 
     def accept(inner: Context) -> None:
-        event = inner.event("lambda:Invoke", row.arn, payload, id_=id_of(cx.request_id))
-        asynchronous.enqueue(inner, row, event=event, source=row.arn, request_id=cx.request_id)
+        inner.event("lambda:Invoke", row.arn, payload, id_=event)
+        asynchronous.enqueue(inner, row, event=event, source=row.arn, request_id=request_id)
 
     await cx.transact(accept)
 

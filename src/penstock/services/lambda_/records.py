@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
+from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 
@@ -27,6 +28,7 @@ _LIST: Final = f"SELECT {_COLUMNS} FROM lambda_function WHERE account = ? AND re
 _PUT: Final = f"INSERT OR REPLACE INTO lambda_function ({_COLUMNS}) VALUES ({','.join('?' * 12)})"
 
 Key = tuple[str, str, str]
+H = TypeVar("H", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,16 @@ class Memory:
     functions: dict[Key, Loaded] = field(default_factory=dict)
     running: Counter[str] = field(default_factory=Counter)  # admitted invocations, by function ARN
     unreserved: Counter[tuple[str, str]] = field(default_factory=Counter)  # of functions without a reservation
-    uploads: int = 0
+    uploading: Counter[str] = field(default_factory=Counter)  # digests
+    unswept: bool = False  # a sweep found functions running
     code: asyncio.Lock = field(default_factory=asyncio.Lock)  # held by a sweep, and for a moment by an upload
+
+
+def decrement(counter: Counter[H], key: H) -> None:
+    """Count one down; what is at zero is forgotten."""
+    counter[key] -= 1
+    if counter[key] <= 0:
+        del counter[key]
 
 
 def memory_of(parts: Parts) -> Memory:

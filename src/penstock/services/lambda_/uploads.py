@@ -1,7 +1,7 @@
 """Code on its way in and out: kept before a commit names it, swept when the last owner is gone.
 
 A digest is written down as loose before its files are, and when an owner lets go of it; so whatever a crash leaves
-is found again. A sweep removes what no row names; it never runs beside an upload.
+is found again. A sweep removes what no row names and nobody is uploading; no upload begins while it runs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from penstock.engine.context import Context, Parts, WaitingContext
 from penstock.services.lambda_ import packages
 from penstock.services.lambda_.errors import CodeStorageExceeded
 from penstock.services.lambda_.packages import Package
-from penstock.services.lambda_.records import memory_of
+from penstock.services.lambda_.records import decrement, memory_of
 from penstock.services.lambda_.rules import ACCOUNT_CODE_BYTES
 from penstock.store.store import Transaction
 
@@ -36,7 +36,7 @@ async def uploaded(cx: WaitingContext, data: bytes) -> AsyncIterator[Package]:
     memory = memory_of(cx.parts)
     package = await asyncio.to_thread(packages.measure, data)
     async with memory.code:
-        memory.uploads += 1
+        memory.uploading[package.digest] += 1
     try:
 
         def begin(inner: Context) -> None:
@@ -48,7 +48,7 @@ async def uploaded(cx: WaitingContext, data: bytes) -> AsyncIterator[Package]:
         await packages.keep(cx.parts.blobs, data, package)
         yield package
     finally:
-        memory.uploads -= 1
+        decrement(memory.uploading, package.digest)
 
 
 def code_bytes(cx: Context) -> int:
@@ -76,12 +76,15 @@ async def _retire_and_sweep(parts: Parts, function_arn: str | None, keep_revisio
 
 
 async def sweep(parts: Parts) -> None:
-    """Remove the loose code that no row names. Beside uploads and running functions it waits for the next sweep."""
+    """Remove the loose code that no row names; while functions run, which may be on old code, it is put off."""
     memory = memory_of(parts)
     async with memory.code:
-        if memory.uploads or memory.running.total() or parts.environments.busy():
+        memory.unswept = bool(memory.running)
+        if memory.unswept:
             return
         for (digest,) in await parts.store.transact(lambda tx: tx.all("SELECT digest FROM lambda_loose_code")):
+            if memory.uploading[digest]:
+                continue
             if not await parts.store.transact(partial(_owned, digest)):
                 await packages.forget(parts.blobs, digest)
             await parts.store.transact(partial(_tighten, digest))
