@@ -68,6 +68,7 @@ class Platform:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._lock: DirectoryLock | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._closing = False
         self._closed = asyncio.Event()
 
     async def start(self) -> None:
@@ -176,9 +177,16 @@ class Platform:
 
     async def close(self) -> None:
         """Finish what is in flight, end every environment, make everything durable and give the data up."""
-        if self._closed.is_set():
+        if self._closing:
+            await self._closed.wait()
             return
-        self._closed.set()
+        self._closing = True
+        try:
+            await self._close()
+        finally:
+            self._closed.set()
+
+    async def _close(self) -> None:
         if hasattr(self, "store"):
             self.clock.detach()
             await self.server.close()
@@ -197,7 +205,7 @@ class Platform:
             self._temporary.cleanup()
 
     async def closed(self) -> None:
-        """Wait until somebody closes it."""
+        """Wait until somebody has closed it."""
         await self._closed.wait()
 
     # --- using it
