@@ -45,22 +45,29 @@ class Dispatcher:
         except ApiError as error:
             done(None, error)
             return
-        if operation.waits:
-            task = asyncio.get_running_loop().create_task(self._wait(operation, call, done))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        first = operation.first
+        if operation.waits and first is None:
+            self._start_waiting(operation, call, done)
             return
         self.admitted += 1
-        parts, function = self.parts, operation.function
+        parts, function = self.parts, first or operation.function
 
         def work(tx: Transaction) -> Any:
             return function(Context(parts, tx, call), call.request)
 
         def answer(result: Any, error: BaseException | None) -> None:
             self.admitted -= 1
+            if result is None and error is None and first is not None:
+                self._start_waiting(operation, call, done)
+                return
             done(result, error if error is None or isinstance(error, ApiError) else self._api_error(call, error))
 
         parts.store.submit(work, answer, frees=operation.frees)
+
+    def _start_waiting(self, operation: Operation, call: Call, done: Answer) -> None:
+        task = asyncio.get_running_loop().create_task(self._wait(operation, call, done))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _wait(self, operation: Operation, call: Call, done: Answer) -> None:
         work = self.parts.work
@@ -81,26 +88,30 @@ class Dispatcher:
     def call(self, cx: Context, call: Call) -> dict[str, Any]:
         """Carry out another ``def`` operation inside the transaction of ``cx``."""
         operation = self._operation(call)
-        if operation.waits:
-            raise TypeError(f"{call.service} {call.operation} waits: it cannot be part of a transaction")
+        function = operation.first if operation.waits else operation.function
         if not operation.internal:
             self._check(call)
-        return operation.function(Context(self.parts, cx.tx, call), call.request) or {}
+        result = function(Context(self.parts, cx.tx, call), call.request) if function is not None else None
+        if operation.waits and result is None:
+            raise TypeError(f"{call.service} {call.operation} waits: it cannot be part of a transaction")
+        return result or {}
 
     async def call_waiting(self, call: Call) -> dict[str, Any]:
         """Carry out another operation; its answer is durable."""
         operation = self._operation(call)
         if not operation.internal:
             self._check(call)
-        if operation.waits:
-            return await operation.function(WaitingContext(self.parts, call), call.request) or {}
-        parts, function = self.parts, operation.function
+        parts, function = self.parts, operation.first or operation.function
+        if operation.waits and operation.first is None:
+            return await function(WaitingContext(parts, call), call.request) or {}
         try:
             result = await parts.store.transact(
                 lambda tx: function(Context(parts, tx, call), call.request), frees=operation.frees
             )
         except StoreError as error:
             raise self._api_error(call, error) from error
+        if result is None and operation.waits:
+            result = await operation.function(WaitingContext(parts, call), call.request)
         return result or {}
 
     async def close(self) -> None:

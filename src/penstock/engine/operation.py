@@ -30,7 +30,8 @@ class Operation:
     """One operation of a service. ``name`` is AWS's, such as SendMessage; ``waits`` whether it is ``async def``.
 
     ``frees``: it gives room back, so the store lets it pass when the disk is full. ``internal``: it is not in AWS's
-    model, so that only other services reach it, unchecked, through ``Context.call``.
+    model, so that only other services reach it, unchecked, through ``Context.call``. ``first`` belongs to an
+    ``async def``: a ``def`` that is tried before it, in one transaction, and returns None when the answer has to wait.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Operation:
     refused: Mapping[str, str] = field(default_factory=dict)
     frees: bool = False
     internal: bool = False
+    first: Callable[..., Any] | None = None
 
 
 def aws_name(snake: str) -> str:
@@ -56,6 +58,7 @@ def operation(
     kept: Iterable[str] = (),
     refused: Mapping[str, str] | None = None,
     internal: bool = False,
+    first: Callable[..., Any] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]: ...
 def operation(
     function: Callable[..., Any] | None = None,
@@ -65,6 +68,7 @@ def operation(
     kept: Iterable[str] = (),
     refused: Mapping[str, str] | None = None,
     internal: bool = False,
+    first: Callable[..., Any] | None = None,
 ) -> Any:
     """Mark a function as an operation. ``name`` where AWS's is not the function's in camel case (PutRolePolicy is)."""
 
@@ -78,6 +82,7 @@ def operation(
             dict(refused or {}),
             known_as.startswith(_FREEING),
             internal,
+            first,
         )
         return function
 

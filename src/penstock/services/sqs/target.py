@@ -1,0 +1,43 @@
+"""How a delivery reaches a queue: the message refers to the delivery's event, and is there exactly once.
+
+``delivery.detail`` may hold ``MessageGroupId``, ``MessageDeduplicationId``, ``MessageAttributes`` (as in SendMessage)
+and ``AWSTraceHeader``. The MessageId is that of the hop, so that one event can reach a queue more than once.
+"""
+
+from __future__ import annotations
+
+from penstock.base.errors import ApiError, Undeliverable
+from penstock.engine.context import Context
+from penstock.engine.journal import Delivery
+from penstock.services.sqs import moves
+from penstock.services.sqs.catalog import by_arn
+from penstock.services.sqs.messages import deliver_body
+
+SENDER: str = "AIDAIENQZJOLO23YVJ4VO"  # SenderId of what AWS's services send: one they all share
+
+
+class QueueTarget:
+    """Queues as a target of deliveries; also a move task, which delivers its slices to itself."""
+
+    def accept(self, cx: Context, delivery: Delivery, payload: bytes) -> None:
+        """Put the payload into the queue; Undeliverable when it is gone or refuses it for good."""
+        arn, _, task = delivery.target.partition("/move/")
+        if task:
+            moves.move(cx, int(task))
+            return
+        queue = by_arn(cx, arn)
+        if queue is None:
+            raise Undeliverable(f"The queue {arn} does not exist.", code="AWS.SimpleQueueService.NonExistentQueue")
+        detail = delivery.detail
+        event = delivery.event
+        if delivery.payload is not None:
+            # Not the event's own payload: what the queue holds is a fact of its own, caused by this hop.
+            event = cx.event(delivery.kind, queue.arn, payload, cause=delivery.id)
+        try:
+            deliver_body(
+                cx, queue, payload, event=event, message=delivery.id, attributes=detail.get("MessageAttributes"),
+                trace=detail.get("AWSTraceHeader"), group=detail.get("MessageGroupId"),
+                dedup=detail.get("MessageDeduplicationId"), sender=SENDER,
+            )  # fmt: skip
+        except ApiError as error:
+            raise Undeliverable(error.message, code=error.code) from error
