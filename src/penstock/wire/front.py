@@ -130,8 +130,9 @@ class Front:
             return
         headers = request.headers
         call = Call(
-            entry.service, operation.name, arguments, principal.account, credential.region or host.region or DEFAULT_REGION,
-            principal, request_id, headers.get("x-amzn-trace-id", ""), request.host,
+            entry.service, operation.name, arguments, principal.account,
+            credential.region or host.region or DEFAULT_REGION, principal, request_id,
+            headers.get("x-amzn-trace-id", ""), request.host,
         )  # fmt: skip
 
         def done(result: dict[str, Any] | None, error: BaseException | None) -> None:
@@ -210,8 +211,10 @@ class Front:
         origin = headers.get("origin")
         if origin is not None:
             if not self._origin_allowed(origin):
-                return _refusal(f"Web pages of {origin} may not call this platform: start it with --allow-origin {origin}"
-                                " if they should.")  # fmt: skip
+                return _refusal(
+                    f"Web pages of {origin} may not call this platform: start it with --allow-origin {origin}"
+                    " if they should."
+                )
             if request.method == "OPTIONS" and "access-control-request-method" in headers:
                 return Response(204, (
                     ("Access-Control-Allow-Methods", headers["access-control-request-method"]),
@@ -222,7 +225,9 @@ class Front:
                 ))  # fmt: skip
             return None
         if headers.get("sec-fetch-site") == "cross-site":
-            return _refusal("A web page of another site may not call this platform: call it from your own pages or tools.")
+            return _refusal(
+                "A web page of another site may not call this platform: call it from your own pages or tools."
+            )
         return None
 
     def _origin_allowed(self, origin: str) -> bool:

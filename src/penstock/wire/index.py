@@ -36,7 +36,8 @@ def names_of(model: str | Path) -> Names:
     if isinstance(model, str):
         row = _rows().get(model)
         if row is not None:
-            return Names(model, *row[:-1], tuple(row[-1]))
+            endpoint_prefix, signing_name, target_prefix, version, protocols = row
+            return Names(model, endpoint_prefix, signing_name, target_prefix, version, tuple(protocols))
     return _names_from_model(model)
 
 

@@ -73,10 +73,12 @@ class PathTable:
         headers = tuple(m.wire_name.lower() for m in members if m.location == "header")
         segments = path.strip("/").split("/") if path.strip("/") else []
         labels: list[str] = []
-        node, at = self._root, 0
+        node = self._root
+        suffix: tuple[str, ...] | None = None
         for at, segment in enumerate(segments):
             if segment.endswith("+}"):
                 labels.append(segment[1:-2])
+                suffix = tuple(segments[at + 1 :])
                 break
             if segment.startswith("{"):
                 labels.append(segment[1:-1])
@@ -87,22 +89,16 @@ class PathTable:
         # rest-json services answer on a path whether or not a required query field is there (it is a validation
         # error); only where two operations share a path is it needed to tell them apart. So it ranks, see find.
         candidate = _Candidate(operation.name, tuple(labels), literals, queries, headers)
-        if segments and segments[at].endswith("+}"):
-            suffix = tuple(segments[at + 1 :])
-            for known, methods in node.greedy:
-                if known == suffix:
-                    break
-            else:
-                methods = {}
+        methods = node.here
+        if suffix is not None:
+            known = next((methods for one, methods in node.greedy if one == suffix), None)
+            methods = {} if known is None else known
+            if known is None:
                 node.greedy.append((suffix, methods))
                 node.greedy.sort(key=lambda entry: -len(entry[0]))
-        else:
-            methods = node.here
         methods.setdefault(operation.http_method, []).append(candidate)
 
-    def find(
-        self, method: str, path: str, query: str, headers: Mapping[str, str]
-    ) -> tuple[str, dict[str, str]] | None:
+    def find(self, method: str, path: str, query: str, headers: Mapping[str, str]) -> tuple[str, dict[str, str]] | None:
         """The operation's name and the labels of the path, decoded; None when there is no such path here."""
         segments = path[1:].split("/") if path != "/" else []
         found = self._walk(self._root, segments, 0, [], method)
@@ -156,4 +152,6 @@ def _decoded(text: str) -> str:
     try:
         return unquote_to_bytes(text).decode()
     except UnicodeDecodeError:
-        raise ApiError("Couldn't parse the specified URI: it is not percent-encoded UTF-8.", code="InvalidURI") from None
+        raise ApiError(
+            "Couldn't parse the specified URI: it is not percent-encoded UTF-8.", code="InvalidURI"
+        ) from None

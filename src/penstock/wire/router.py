@@ -134,7 +134,9 @@ class Router:
         prefix, _, operation = target.rpartition(".")
         entry = self._by_target.get(prefix)
         if entry is None:
-            self._refuse_known([names for names in every_service() if prefix and names.target_prefix == prefix], protocol)
+            self._refuse_known(
+                [names for names in every_service() if prefix and names.target_prefix == prefix], protocol
+            )
             raise NotRouted(no_such_operation(target), protocol)
         if "cbor" in content_type:
             protocol = PROTOCOLS.get("cbor-1.1", protocol)
@@ -165,9 +167,7 @@ class Router:
 
     # --- by action
 
-    def _route_action(
-        self, request: Request, form: dict[str, str], host: Host, credential: Credential
-    ) -> Routed:
+    def _route_action(self, request: Request, form: dict[str, str], host: Host, credential: Credential) -> Routed:
         action, version = form.get("Action", ""), form.get("Version", "")
         if not action:
             raise NotRouted(
@@ -239,14 +239,14 @@ class Router:
                 raise NotRouted(error, protocol, entry.model) from None
             if found is not None:
                 return self._to(entry, protocol, found[0], found[1])
-        error = ApiError(
+        unknown = ApiError(
             f"No operation is served under {request.method} {path[:200]}: check the path against the service's API"
             " reference, or sign the request so that it names its service.",
             code="UnknownOperationException", status=404,
         )  # fmt: skip
         if last is None or last.rest is None:
-            raise NotRouted(error, REST_JSON)
-        raise NotRouted(error, last.rest, last.model)
+            raise NotRouted(unknown, REST_JSON)
+        raise NotRouted(unknown, last.rest, last.model)
 
     # --- names
 

@@ -114,9 +114,9 @@ class Server:
 
     ``services`` maps a service's name (``Call.service``) to its model's name in botocore's data, or to the path of a
     ``service-2.json`` of its own. ``allow_hosts`` are Host names accepted besides loopback's, ``*.localhost`` and
-    AWS's own; ``allow_origins`` the Origins that browsers may call from. ``routes`` come before AWS operations and may be
-    appended to while it runs (``server.routes``). ``spool`` is a folder for bodies over 1 MB (a temporary one when None).
-    ``verifier`` checks signatures (``--auth``): a ``wire.signature.Verifier``; None checks none.
+    AWS's own; ``allow_origins`` the Origins that browsers may call from. ``routes`` come before AWS operations and may
+    be appended to while it runs (``server.routes``). ``spool`` is a folder for bodies over 1 MB (a temporary one when
+    None). ``verifier`` checks signatures (``--auth``): a ``wire.signature.Verifier``; None checks none.
     """
 
     def __init__(

@@ -49,8 +49,8 @@ class RawRoute:
     """A way in that is no AWS operation: function URLs, API stages, the console, pages.
 
     ``matches(host, path)`` gets the host without its port in lower case, and the path; it is asked on every request
-    whose path is not "/" or whose host is not one of the platform's own, so it must be quick. ``handler`` takes the whole
-    request. The first route that matches wins, before any AWS operation. ``any_origin``: web pages of any origin may
+    whose path is not "/" or whose host is not loopback, so it must be quick. ``handler`` takes the whole request. The
+    first route that matches wins, before any AWS operation. ``any_origin``: web pages of any origin may
     call it and the handler answers CORS requests itself, as an API for the public does.
     """
 

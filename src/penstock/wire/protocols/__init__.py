@@ -9,12 +9,13 @@ from penstock.wire.protocols.aws_json import AwsJson
 from penstock.wire.protocols.protocol import WireProtocol
 from penstock.wire.protocols.query import Query
 from penstock.wire.protocols.rest_json import RestJson
+from penstock.wire.protocols.rest_xml import RestXml
+from penstock.wire.protocols.rpc_cbor import AwsCbor, RpcV2Cbor
 
 JSON_1_0 = AwsJson("1.0")
 JSON_1_1 = AwsJson("1.1")
 REST_JSON = RestJson()
 QUERY = Query()
+_ALL: tuple[WireProtocol, ...] = (JSON_1_0, JSON_1_1, REST_JSON, QUERY, RestXml(), RpcV2Cbor(), AwsCbor())
 
-PROTOCOLS: Mapping[str, WireProtocol] = MappingProxyType(
-    {protocol.name: protocol for protocol in (JSON_1_0, JSON_1_1, REST_JSON, QUERY)}
-)
+PROTOCOLS: Mapping[str, WireProtocol] = MappingProxyType({protocol.name: protocol for protocol in _ALL})

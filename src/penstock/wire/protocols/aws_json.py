@@ -14,7 +14,7 @@ import orjson
 from penstock.engine.model import OperationModel, ServiceModel
 from penstock.engine.model.check import SerializationError
 from penstock.wire.protocols.json_values import Readers, Writers
-from penstock.wire.protocols.protocol import Codec, Failure, Form, Labels, body_of, error_members, query_code
+from penstock.wire.protocols.protocol import Codec, Failure, Form, Labels, body_of, error_members
 from penstock.wire.values import Request, Response
 
 _DATED = re.compile(r"(\w+)_(\d{8})")
@@ -67,7 +67,7 @@ class AwsJson:
                 value = parse_json(body)
             if type(value) is not dict:
                 raise SerializationError("The request body must be one JSON object.")
-            return reader(value) if reader is not None else {}  # type: ignore[no-any-return]
+            return reader(value) if reader is not None else {}
 
         def encode(answer: dict[str, Any], request_id: str) -> Response:
             # An operation without an output shape answers with no body at all.
@@ -89,9 +89,8 @@ class AwsJson:
         document = {"__type": self._namespace(failure, service) + failure.code, **members}
         headers: list[tuple[str, str]] = []
         if service is not None and service.query_compatible:
-            # A model that lost its query codes falls back to the table of them.
-            code = failure.wire_code if failure.wire_code != failure.code else query_code(service.name, failure.code)
-            headers.append(("x-amzn-query-error", f"{code};{'Sender' if failure.sender else 'Receiver'}"))
+            fault = "Sender" if failure.sender else "Receiver"
+            headers.append(("x-amzn-query-error", f"{failure.wire_code};{fault}"))
         body = orjson.dumps(document)
         if service is not None and str(service.metadata.get("targetPrefix", "")).startswith("DynamoDB"):
             headers.append(("x-amz-crc32", str(zlib.crc32(body))))
@@ -106,4 +105,3 @@ class AwsJson:
         if dated:
             return f"com.amazonaws.{dated[1].lower()}.v{dated[2]}#"
         return f"com.amazonaws.{service.metadata['endpointPrefix']}#"
-

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from penstock.engine.model import Member
+from penstock.engine.model import Member, OperationModel
 from penstock.engine.model.check import SerializationError
 from penstock.wire.protocols.protocol import Labels
 from penstock.wire.protocols.scalars import ISO8601, RFC822, scalar_from_text, scalar_to_text
@@ -35,16 +35,17 @@ def parse_query(text: str) -> list[tuple[str, str]]:
         raise SerializationError(f"The query string cannot be read: {error}") from None
 
 
-def request_reader(use: Member | None) -> Read | None:
+def request_reader(operation: OperationModel) -> Read | None:
     """A function that puts every member bound to path, query or headers into the request; None when none is."""
-    members = use.shape.members if use is not None else {}
+    members = operation.input_members
+    literals = {name for name, _ in parse_query(operation.request_uri.partition("?")[2])}
     labels = [member for member in members.values() if member.location == "uri"]
     headers = [member for member in members.values() if member.location == "header"]
     prefixes = [member for member in members.values() if member.location == "headers"]
     queries = [member for member in members.values() if member.location == "querystring"]
     if not labels and not headers and not prefixes and not queries:
         return None
-    read_query = _query_reader(queries) if queries else None
+    read_query = _query_reader(queries, literals) if queries else None
 
     def read(request: Request, path_labels: Labels, out: dict[str, Any]) -> None:
         for member in labels:
@@ -71,7 +72,7 @@ def _read_prefixed(member: Member, headers: Mapping[str, str], out: dict[str, An
         out[member.name] = values
 
 
-def _query_reader(members: list[Member]) -> Callable[[str, dict[str, Any]], None]:
+def _query_reader(members: list[Member], literals: set[str]) -> Callable[[str, dict[str, Any]], None]:
     named = {member.wire_name: member for member in members if member.shape.type != "map"}
     rest = next((member for member in members if member.shape.type == "map"), None)
 
@@ -80,7 +81,7 @@ def _query_reader(members: list[Member]) -> Callable[[str, dict[str, Any]], None
         for name, text in parse_query(query):
             member = named.get(name)
             if member is None:
-                if rest is not None:
+                if rest is not None and name not in literals:
                     if rest.shape.value.shape.type == "list":
                         others.setdefault(name, []).append(text)
                     else:

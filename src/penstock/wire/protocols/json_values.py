@@ -69,7 +69,7 @@ class Readers:
         if name in self.done:
             return self.done[name]
         if name in self.open:
-            return lambda value: self.done[name](value)  # type: ignore[misc]
+            return lambda value: self.done[name](value)  # type: ignore[misc]  # noqa: PLW0108
         self.open.add(name)
         if shape.type == "structure":
             reader: Convert | None = structure_reader(
@@ -151,7 +151,7 @@ class Writers:
         if name in self.done:
             return self.done[name]
         if name in self.open:
-            return lambda value: self.done[name](value)
+            return lambda value: self.done[name](value)  # noqa: PLW0108
         self.open.add(name)
         if shape.type == "structure":
             writer: Convert | None = self.structure(shape.name, list(shape.members.values()))

@@ -63,21 +63,21 @@ class WireProtocol(Protocol):
         """Write an error; ``service`` is None when the request could not be routed."""
 
 
-def failure_of(error: BaseException, service: ServiceModel | None, protocol: str = "") -> Failure:
-    """What an exception is to the caller; anything unexpected is an InternalFailure that tells nothing of its inside."""
+def failure_of(error: BaseException, service: ServiceModel | None) -> Failure:
+    """What an exception is to the caller; anything unexpected is an InternalFailure that tells nothing else."""
     if isinstance(error, ApiError):
         model = service.error(error.code) if service is not None else None
-        status = error.status
+        code, status = error.code, error.status
+        wire_code = code
         if model is not None:
+            code, wire_code = model.code, model.wire_code
             if model.status is not None:
                 status = model.status
             elif not model.sender and status == 400:
                 status = 500
-            return Failure(model.code, model.wire_code, error.message, status, status < 500, error.fields, model)
-        wire_code = error.code
-        if service is not None and service.query_compatible:
-            wire_code = query_code(service.name, error.code)
-        return Failure(error.code, wire_code, error.message, status, status < 500, error.fields)
+        if service is not None and wire_code == code:
+            wire_code = QUERY_CODES.get(service.name, {}).get(code, code)
+        return Failure(code, wire_code, error.message, status, status < 500, error.fields, model)
     if isinstance(error, StoreFull):
         return Failure(
             "ServiceUnavailable", "ServiceUnavailable",
@@ -87,11 +87,6 @@ def failure_of(error: BaseException, service: ServiceModel | None, protocol: str
         "InternalFailure", "InternalFailure",
         "Something unexpected went wrong; the server's log has it under this request id.", 500, False,
     )  # fmt: skip
-
-
-def query_code(model: str, code: str) -> str:
-    """An error's code in the query protocol where the model lost it; the code itself where they are the same."""
-    return QUERY_CODES.get(model, {}).get(code, code)
 
 
 # awsQueryError codes that botocore's model of SQS no longer has: the "Errors" sections of the SQS API Reference.

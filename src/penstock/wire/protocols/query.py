@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from penstock.engine.model import Member, OperationModel, ServiceModel, Shape
-from penstock.wire.protocols.protocol import Codec, Failure, Form, Labels, error_members, query_code, wire_members
+from penstock.wire.protocols.protocol import Codec, Failure, Form, Labels, error_members, wire_members
 from penstock.wire.protocols.query_names import NAMES, NAMESPACES
 from penstock.wire.protocols.scalars import ISO8601, scalar_from_text
 from penstock.wire.protocols.xml_values import XmlWriters, escape, is_flat
@@ -76,7 +76,7 @@ class QueryReaders:
         if key in self.done:
             return self.done[key]
         if key in self.open:
-            return lambda node: self.done[key](node)
+            return lambda node: self.done[key](node)  # noqa: PLW0108
         self.open.add(key)
         if shape.type == "structure":
             reader: Read = self.structure(list(shape.members.values()))
@@ -177,13 +177,10 @@ class Query:
     def failure(self, failure: Failure, service: ServiceModel | None, request_id: str) -> Response:
         """An ErrorResponse document."""
         namespace = f' xmlns="{namespace_of(query_model(service))}"' if service is not None else ""
-        code = failure.wire_code
-        if service is not None and code == failure.code:
-            code = query_code(service.name, code)
         out = [
             f'<?xml version="1.0"?>\n<ErrorResponse{namespace}><Error>',
             f"<Type>{'Sender' if failure.sender else 'Receiver'}</Type>",
-            f"<Code>{escape(code)}</Code><Message>{escape(failure.message)}</Message>",
+            f"<Code>{escape(failure.wire_code)}</Code><Message>{escape(failure.message)}</Message>",
         ]
         write_error_fields(out, failure)
         out.append(f"</Error><RequestId>{request_id}</RequestId></ErrorResponse>")

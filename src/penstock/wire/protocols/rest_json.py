@@ -16,7 +16,17 @@ from penstock.engine.model.check import SerializationError
 from penstock.wire.protocols.aws_json import parse_json
 from penstock.wire.protocols.bindings import AnswerHeaders, request_reader
 from penstock.wire.protocols.json_values import Convert, Readers, Writers, structure_reader
-from penstock.wire.protocols.protocol import Codec, Decode, Encode, Failure, Form, Labels, body_of, error_members, wire_members
+from penstock.wire.protocols.protocol import (
+    Codec,
+    Decode,
+    Encode,
+    Failure,
+    Form,
+    Labels,
+    body_of,
+    error_members,
+    wire_members,
+)
 from penstock.wire.values import Request, Response
 
 
@@ -33,7 +43,7 @@ class RestJson:
 
     def _decoder(self, operation: OperationModel) -> Decode:
         use = operation.input
-        bound = request_reader(use)
+        bound = request_reader(operation)
         payload = use.shape.members[use.shape.payload] if use is not None and use.shape.payload else None
         if payload is not None:
             read_body = payload_reader(payload, Readers().of(payload))
@@ -78,7 +88,8 @@ class RestJson:
         headers = [("x-amzn-ErrorType", failure.code)]
         if failure.model is not None:
             use = failure.model.use
-            headers += AnswerHeaders(use).write(members)
+            bound = AnswerHeaders(use).write(members)
+            headers += [(name, value) for name, value in bound if name.lower() != "x-amzn-errortype"]
             body = {name: member for name, member in use.shape.members.items() if member.location is None}
             write = Writers(failure.code).structure(failure.code, list(body.values()))
             members = write({name: value for name, value in members.items() if name in body})

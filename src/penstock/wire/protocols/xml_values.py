@@ -64,7 +64,7 @@ class XmlWriters:
         if key in self.done:
             return self.done[key]
         if key in self.open:
-            return lambda out, name, value: self.done[key](out, name, value)
+            return lambda out, name, value: self.done[key](out, name, value)  # noqa: PLW0108
         self.open.add(key)
         if shape.type == "structure":
             writer = self._structure(use)
@@ -187,13 +187,13 @@ def parse_xml(body: bytes) -> ElementTree.Element:
         raise malformed("it is not UTF-8") from None
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise malformed("document types are not accepted")
-    parser = ElementTree.XMLPullParser(events=("start", "end"))
+    parser: Any = ElementTree.XMLPullParser(events=("start", "end"))
     try:
         parser.feed(text)
         parser.close()
-        depth, root = 0, None
+        depth = 0
+        root: ElementTree.Element | None = None
         for event, element in parser.read_events():
-            assert isinstance(element, ElementTree.Element)
             depth += 1 if event == "start" else -1
             if depth > _DEPTH:
                 raise malformed(f"elements are nested deeper than {_DEPTH}")
@@ -226,7 +226,7 @@ class XmlReaders:
         if key in self.done:
             return self.done[key]
         if key in self.open:
-            return lambda element: self.done[key](element)
+            return lambda element: self.done[key](element)  # noqa: PLW0108
         self.open.add(key)
         if shape.type == "structure":
             reader = self.structure(list(shape.members.values()))
@@ -268,9 +268,9 @@ class XmlReaders:
                     else:
                         out.setdefault(member, {}).update(reader(child))
             for attribute, text in element.attrib.items():
-                name = attributes.get(attribute.rsplit("}", 1)[-1])
-                if name is not None:
-                    out[name] = text
+                attributed = attributes.get(attribute.rsplit("}", 1)[-1])
+                if attributed is not None:
+                    out[attributed] = text
             return out
 
         return read
