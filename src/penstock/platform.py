@@ -42,7 +42,6 @@ from penstock.wire.server import Server
 SERVICES = {
     "sqs": "penstock.services.sqs",
     "lambda": "penstock.services.lambda_",
-    "events": "penstock.services.events",
     "logs": "penstock.services.logs",
     "sts": "penstock.services.sts",
     "iam": "penstock.services.iam",
@@ -165,7 +164,6 @@ class Platform:
             names=self.names,
             allow_hosts=self.settings.allow_hosts,
             spool=data / "bodies",
-            verify=self.settings.auth,
         )
 
     async def _restore(self) -> None:
