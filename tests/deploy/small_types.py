@@ -162,7 +162,8 @@ class Shelf:
         machine, nothing = MachineClock(), cast(Any, None)
         self.parts = Parts(
             store=self.store, clock=PlatformClock(machine), machine=machine, names=Names(machine, 1), keys=Keys(),
-            wakes=Wakes(), work=UnderWay(), states={"shelf": asyncio.Event()}, deliverer=nothing, caller=nothing, endpoint="",
+            wakes=Wakes(), work=UnderWay(), states={"shelf": asyncio.Event()}, deliverer=nothing,
+            caller=nothing, endpoint="",
             spawn=self.spawn, environments=nothing, pump=nothing, tokens=nothing, quiet=nothing, control=nothing,
             blobs=Blobs(self.data / "blobs"),
         )  # fmt: skip

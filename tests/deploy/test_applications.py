@@ -6,9 +6,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.deploy.small_types import Shelf, an_empty_shelf, shelf
 
 from penstock.base.errors import TemplateError
+from tests.deploy.small_types import Shelf, an_empty_shelf, shelf
 
 __all__ = ["an_empty_shelf"]
 

@@ -5,14 +5,12 @@ So a deployment that is killed leaves rows in …_IN_PROGRESS, from which the ne
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from penstock.base.errors import ApiError, TemplateError
-from penstock.deploy import packages, plan, state, stubs
+from penstock.deploy import plan, state, stubs
 from penstock.deploy.catalogue import Catalogue
 from penstock.deploy.check import Wanted
 from penstock.deploy.problems import Lines, Problem, located
@@ -21,8 +19,6 @@ from penstock.engine.access import root
 from penstock.engine.context import Call, Parts, WaitingContext
 from penstock.engine.resource import Declared, Physical, ResourceType
 from penstock.store.store import Transaction
-
-_CODE: Final = ("Code", "Content")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +40,13 @@ Tell = Callable[[Progress], None]
 class Actor:
     """Creates, changes and deletes the resources of one application.
 
-    ``code`` is the folder of built packages, ``lines`` the template's, for messages.
+    ``lines`` are the template's, for messages; ``tags`` the application's.
     """
 
     parts: Parts
     catalogue: Catalogue
     stack: Stack
     tell: Tell
-    code: Path
     lines: Lines = field(default_factory=Lines)
     tags: Mapping[str, str] = field(default_factory=dict)
 
@@ -88,7 +83,7 @@ class Actor:
         self._say(resource, state.UPDATING)
         changed = replace(resource, properties=dict(properties), tags=dict(self.tags))
         try:
-            new, old = await self._declared_pair(changed, resource)
+            new, old = self._declared(changed), self._declared(resource)
             physical = await type_.update(self._cx(resource.type), new, old, physical)
         except Exception as error:
             await self._failed(resource, state.UPDATE_FAILED, error, "updated")
@@ -131,7 +126,7 @@ class Actor:
         physical = self._physical(resource)
         self._say(resource, state.UPDATING, "back to what it was")
         try:
-            new, old = await self._declared_pair(before, resource)
+            new, old = self._declared(before), self._declared(resource)
             physical = await self._known(resource).update(self._cx(resource.type), new, old, physical)
         except Exception as error:
             await self._failed(resource, state.UPDATE_FAILED, error, "changed back")
@@ -144,7 +139,7 @@ class Actor:
         """Give a function that exists other code; ``location`` names the package."""
         properties = {**resource.properties, "Code": dict(location)}
         self._say(resource, state.UPDATING)
-        new, old = await self._declared_pair(replace(resource, properties=properties), resource)
+        new, old = self._declared(replace(resource, properties=properties)), self._declared(resource)
         await self._known(resource).update(self._cx(resource.type), new, old, self._physical(resource))
         await self._write(lambda tx, now: state.set_properties(tx, resource.id, properties, now))
         self._say(resource, state.UPDATED)
@@ -152,7 +147,7 @@ class Actor:
     async def _left_by_a_crash(self, resource: Resource) -> Physical | None:
         """What an interrupted creation made, if anything."""
         type_ = self._known(resource)
-        declared = await self._declared(resource)
+        declared = self._declared(resource)
         if type_.find is not None:
             return await type_.find(self._cx(resource.type), declared)
         name = declared.properties.get(type_.name_property or "", resource.name)
@@ -169,7 +164,7 @@ class Actor:
             return stubs.stub(
                 resource.logical_id, resource.type, resource.name, account=self.stack.account, region=self.stack.region
             )
-        return await type_.create(self._cx(resource.type), await self._declared(resource))
+        return await type_.create(self._cx(resource.type), self._declared(resource))
 
     def _known(self, resource: Resource) -> ResourceType:
         type_ = self.catalogue.find(resource.type)
@@ -191,12 +186,9 @@ class Actor:
         call = Call(service, "Deploy", {}, stack.account, stack.region, root(stack.account), self.parts.names.uuid())
         return WaitingContext(self.parts, call)
 
-    async def _declared(self, resource: Resource) -> Declared:
-        properties = {}
-        for name, value in resource.properties.items():
-            properties[name] = await self._loaded(value) if name in _CODE else value
+    def _declared(self, resource: Resource) -> Declared:
         return Declared(
-            resource.logical_id, resource.type, properties, resource.name, self.stack.name,
+            resource.logical_id, resource.type, resource.properties, resource.name, self.stack.name,
             {
                 **resource.tags,
                 "aws:cloudformation:stack-name": self.stack.name,
@@ -204,25 +196,6 @@ class Actor:
                 "aws:cloudformation:logical-id": resource.logical_id,
             },
         )  # fmt: skip
-
-    async def _declared_pair(self, new: Resource, old: Resource) -> tuple[Declared, Declared]:
-        """Both with their code loaded only where it is the same or new: the old one's is not needed to change it."""
-        declared = await self._declared(new)
-        before = {
-            name: declared.properties[name] if name in _CODE and new.properties.get(name) == value else value
-            for name, value in old.properties.items()
-        }
-        return declared, replace(declared, properties=before, tags={**declared.tags, **old.tags})
-
-    async def _loaded(self, value: Any) -> Any:
-        """Built code as the bytes of its zip file."""
-        if not isinstance(value, dict) or value.get("S3Bucket") != packages.BUCKET:
-            return value
-        path = self.code / f"{value['S3Key']}.zip"
-        try:
-            return {"ZipFile": await asyncio.to_thread(path.read_bytes)}
-        except FileNotFoundError as error:
-            raise TemplateError(f"the built code {path} is gone; deploy again") from error
 
     # --- words
 

@@ -171,7 +171,7 @@ class Applications:
         stack.deployment += 1
         now = self._parts.clock.now()
         await self._parts.store.transact(lambda tx: state.begin(tx, stack, now))
-        actor = Actor(self._parts, catalogue, stack, tell, self._code, prepared.lines, application.tags)
+        actor = Actor(self._parts, catalogue, stack, tell, prepared.lines, application.tags)
         tell(Progress(stack.name, stack.status, message=_summary(steps)))
         deployment = Deployment(actor, prepared, checked, steps, scope, current)
         outputs = await deployment.apply()
@@ -180,7 +180,7 @@ class Applications:
 
     async def _recover(self, stack: Stack, tell: Tell) -> None:
         """End what was interrupted: go on removing and cleaning up, undo everything else."""
-        actor = Actor(self._parts, self._catalogue(), stack, tell, self._code, tags=stack.tags)
+        actor = Actor(self._parts, self._catalogue(), stack, tell, tags=stack.tags)
         deployment = Deployment(
             actor, Prepared({}, Parameters(), Lines()), Checked({}, (), (), ()), Plan((), ()), Scope(), {}
         )
@@ -206,7 +206,7 @@ class Applications:
             await self._refuse_imported(stack)
             if stack.status in state.UNFINISHED - {state.DELETING, state.CLEANING}:
                 await self._recover(stack, tell)
-            actor = Actor(self._parts, self._catalogue(), stack, tell, self._code, tags=stack.tags)
+            actor = Actor(self._parts, self._catalogue(), stack, tell, tags=stack.tags)
             await Deployment(
                 actor, Prepared({}, Parameters(), Lines()), Checked({}, (), (), ()), Plan((), ()), Scope(), {}
             ).remove()
@@ -295,9 +295,16 @@ class Applications:
             location = {"S3Bucket": packages.BUCKET, "S3Key": package.key}
             if row.properties.get("Code") == location:
                 return False
-            actor = Actor(self._parts, self._catalogue(), stack, tell, self._code, tags=stack.tags)
+            actor = Actor(self._parts, self._catalogue(), stack, tell, tags=stack.tags)
             await actor.recode(row, location)
             return True
+
+    def package(self, key: str) -> Path:
+        """The zip file of a built package, by its key in the template; TemplateError when it is gone."""
+        path = self._code / f"{key}.zip"
+        if not path.is_file():
+            raise TemplateError(f"the built code {path} is gone; deploy again")
+        return path
 
     # --- parts
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,6 @@ import yaml
 from penstock.base.errors import TemplateError
 from penstock.deploy.problems import Lines
 
-TEMPLATE_NAMES = ("template.yaml", "template.yml", "template.json")
 TEMPLATE_BYTES = 4 << 20  # AWS takes 1 MB after packaging; a local template may carry more before it
 
 _SHORT_FORMS = {
@@ -46,23 +43,6 @@ class Template:
     body: dict[str, Any]
     lines: Lines
     warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class SamConfig:
-    """What ``samconfig.toml`` says that matters here; ``ignored`` are its other settings, by name."""
-
-    stack_name: str | None = None
-    template_file: str | None = None
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
-    ignored: tuple[str, ...] = ()
-
-
-def find_template(folder: Path, config: SamConfig | None = None) -> Path | None:
-    """The template of a folder: the one samconfig.toml names, else template.yaml, .yml or .json."""
-    names = ([config.template_file] if config and config.template_file else []) + list(TEMPLATE_NAMES)
-    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def load(path: Path) -> Template:
@@ -187,67 +167,3 @@ def _scalar(node: yaml.ScalarNode) -> Any:
     if tag == "float" and re.fullmatch(r"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?|[-+]?[0-9]+\.", text):
         return float(text)
     return text
-
-
-def load_samconfig(folder: Path, environment: str = "default") -> SamConfig | None:
-    """Read ``samconfig.toml`` of a folder, or None when there is none.
-
-    Command sections are read from general to particular: ``global``, ``build``, ``deploy``. See "AWS SAM CLI
-    configuration file" in the SAM Developer Guide.
-    """
-    path = folder / "samconfig.toml"
-    if not path.is_file():
-        return None
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TemplateError(f"{path}: not well-formed TOML: {error}") from error
-    settings: dict[str, Any] = {}
-    section = document.get(environment, {})
-    for command in ("global", "build", "deploy"):
-        found = section.get(command, {}) if isinstance(section, dict) else {}
-        settings |= found.get("parameters", {}) if isinstance(found, dict) else {}
-    template = settings.pop("template_file", settings.pop("template", None))
-    return SamConfig(
-        stack_name=settings.pop("stack_name", None),
-        template_file=template,
-        parameters=parse_overrides(settings.pop("parameter_overrides", {})),
-        tags=parse_overrides(settings.pop("tags", {})),
-        ignored=tuple(sorted(settings)),
-    )
-
-
-_OVERRIDE = re.compile(
-    r"""(?:ParameterKey=)?(?P<key>[A-Za-z0-9_:./=+@-]+?)(?:,ParameterValue)?="""
-    r"""(?P<value>"(?:\\.|[^"\\])*"|'[^']*'|(?:\\.|[^\s"'\\])*)(?=\s|$)"""
-)
-
-
-def parse_overrides(given: Any) -> dict[str, str]:
-    """Parameters as samconfig.toml and ``--parameter-overrides`` write them: text, a list of texts, or a table.
-
-    ``A=1 B="two words"`` and ``ParameterKey=A,ParameterValue=1`` are both understood.
-    """
-    if isinstance(given, Mapping):
-        return {str(key): str(value) for key, value in given.items()}
-    texts = given if isinstance(given, list) else [given]
-    found: dict[str, str] = {}
-    for text in texts:
-        rest = str(text).strip()
-        if isinstance(given, list) and "ParameterKey=" not in rest and not re.search(r"""["'\\]""", rest):
-            name, _, value = rest.partition("=")  # one pair per text: blanks belong to the value
-            found[name] = value
-            continue
-        while rest:
-            match = _OVERRIDE.match(rest)
-            if match is None:
-                raise TemplateError(f"cannot read the parameter override {rest!r}; write Name=value")
-            found[match["key"]] = _unquoted(match["value"])
-            rest = rest[match.end() :].lstrip()
-    return found
-
-
-def _unquoted(text: str) -> str:
-    if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'":
-        text = text[1:-1]
-    return re.sub(r"\\(.)", r"\1", text)
