@@ -104,7 +104,9 @@ def reached(document: Any, path: list[Any]) -> list[Any]:
         return [document]
     step, *rest = path
     if step is None:
-        inner = document if isinstance(document, list) else list(document.values()) if isinstance(document, dict) else []
+        inner = (
+            document if isinstance(document, list) else list(document.values()) if isinstance(document, dict) else []
+        )
     elif isinstance(step, int):
         inner = document[step : step + 1] if isinstance(document, list) else []
     else:
