@@ -22,7 +22,7 @@ FUNCTION_LINES = 70
 RATCHET_FILE_LINES: dict[str, int] = {}
 RATCHET_FUNCTION_LINES: dict[str, int] = {}
 
-# What each layer may import of Penstock, beside itself. Names are folders or modules directly under penstock/.
+# What each layer may import of Penstock, beside itself and the version. Names are folders or modules under penstock/.
 BELOW_ENGINE = {"base", "store", "engine"}
 LAYERS: dict[str, set[str]] = {
     "": set(),  # penstock/__init__.py
@@ -34,10 +34,10 @@ LAYERS: dict[str, set[str]] = {
     "services": BELOW_ENGINE,
     "deploy": BELOW_ENGINE,
     "runtime": BELOW_ENGINE,
-    "platform": {*BELOW_ENGINE, "settings", "wire", "services", "deploy", "runtime", ""},
-    "testing": {*BELOW_ENGINE, "settings", "wire", "services", "deploy", "runtime", "platform", ""},
-    "console": {*BELOW_ENGINE, "settings", "platform", ""},
-    "cli": {*BELOW_ENGINE, "settings", "deploy", "platform", ""},
+    "platform": {*BELOW_ENGINE, "settings", "wire", "services", "deploy", "runtime"},
+    "testing": {*BELOW_ENGINE, "settings", "wire", "services", "deploy", "runtime", "platform"},
+    "console": {*BELOW_ENGINE, "settings", "platform"},
+    "cli": {*BELOW_ENGINE, "settings", "deploy", "platform"},
     "__main__": {"cli"},
 }
 
@@ -139,7 +139,7 @@ def test_imports_go_down_only() -> None:
             if module.split(".")[0] != "penstock":
                 continue
             other = layer_of(module)
-            if other != own and other not in LAYERS[own]:
+            if other not in ("", own) and other not in LAYERS[own]:
                 wrong.append(f"{name_of(path)}:{node.lineno}: {own or 'penstock'} must not import {module}")
     assert not wrong, "\n".join(wrong)
 
@@ -261,10 +261,17 @@ def test_nothing_sleeps_and_nothing_is_patched() -> None:
         if path == Path(__file__):
             continue
         for node in ast.walk(tree_of(path)):
-            if isinstance(node, ast.Attribute) and ast.unparse(node) in PATCHES:
+            if isinstance(node, ast.Attribute) and ast.unparse(node) in PATCHES and not _sets_a_limit(node):
                 where = path.relative_to(SOURCE.parent)
                 wrong.append(f"{where}:{node.lineno}: {ast.unparse(node)}; wait for quiet, or advance the clock")
     assert not wrong, "\n".join(wrong)
+
+
+def _sets_a_limit(node: ast.Attribute) -> bool:
+    """Whether it lowers a named limit, such as ADVANCE_FIRINGS, to be reached by a test: no behaviour is replaced."""
+    call = getattr(node, "parent", None)
+    first = call.args[0] if isinstance(call, ast.Call) and call.args else None
+    return isinstance(first, ast.Constant) and str(first.value).rpartition(".")[2].isupper()
 
 
 def test_no_broad_except_swallows() -> None:
@@ -309,7 +316,8 @@ def test_modules_keep_no_state() -> None:
             made = isinstance(value, ast.Call) and not value.args and ast.unparse(value.func) in (
                 "dict", "list", "set", "deque", "defaultdict", "WeakKeyDictionary", "WeakValueDictionary",
             )  # fmt: skip
-            if empty_literal or made:
+            constant = isinstance(node, ast.AnnAssign) and "Mapping" in ast.unparse(node.annotation)
+            if (empty_literal and not constant) or made:
                 wrong.append(f"{name_of(path)}:{node.lineno}: module-level state: {ast.unparse(node)}")
     assert not wrong, "\n".join(wrong)
 

@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -16,56 +15,24 @@ from rich.console import Console
 from penstock.base.errors import TemplateError
 from penstock.cli.client import Client
 from penstock.cli.find import Account, AsJson, Data, Region, Url, client_for, running_on, settings_for
-from penstock.cli.problems import FAILED, NOT_FOUND, TOO_LONG, WRONG_USE, Problem, Unreachable
+from penstock.cli.problems import NOT_FOUND, TOO_LONG, WRONG_USE, Problem, Unreachable
 from penstock.cli.show import console, print_json
-from penstock.deploy.load import find_template, load_samconfig
+from penstock.deploy.samconfig import Found, find
 
 STOP_S: Final = 20.0  # machine seconds a server has to stop
-_DIRTY = str.maketrans(dict.fromkeys("_. ", "-"))
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """A template to deploy: from the command line, the folder and its samconfig.toml. ``notes`` are for the user."""
-
-    template: Path
-    name: str
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-
-def choose(given: Path | None, name: str | None, parameters: Iterable[str]) -> Chosen | None:
+def choose(given: Path | None, name: str | None, parameters: Iterable[str]) -> Found | None:
     """What is to be deployed; None when no template was named and the folder has none."""
     if given is not None and not given.exists():
         raise Problem(f"{given} does not exist: name a template file or a folder that has one.", exit_code=WRONG_USE)
-    folder = Path.cwd() if given is None else (given if given.is_dir() else given.parent).absolute()
     try:
-        config = load_samconfig(folder)
+        found = find(given or Path.cwd(), name=name, given=dict(_parameter(each) for each in parameters))
     except TemplateError as error:
         raise Problem(error.message) from error
-    template = given.absolute() if given is not None and given.is_file() else find_template(folder, config)
-    if template is None:
-        if given is not None:
-            raise Problem(f"{given} has no template.yaml, template.yml or template.json.", exit_code=WRONG_USE)
-        return None
-    notes = []
-    if config is not None and config.ignored:
-        notes.append(f"samconfig.toml: without effect here: {', '.join(config.ignored)}")
-    return Chosen(
-        template=template,
-        name=name or (config.stack_name if config else None) or name_of(template),
-        parameters={**(config.parameters if config else {}), **dict(_parameter(each) for each in parameters)},
-        tags=config.tags if config else {},
-        notes=tuple(notes),
-    )
-
-
-def name_of(template: Path) -> str:
-    """An application's name where nothing says one: its folder's, as CloudFormation permits it."""
-    letters = template.absolute().parent.name.translate(_DIRTY)
-    cleaned = "".join(letter for letter in letters if letter == "-" or (letter.isascii() and letter.isalnum()))
-    return cleaned.lstrip("-0123456789")[:128] or "application"
+    if found is None and given is not None:
+        raise Problem(f"{given} has no template.yaml, template.yml or template.json.", exit_code=WRONG_USE)
+    return found
 
 
 def _parameter(given: str) -> tuple[str, str]:
@@ -78,14 +45,14 @@ def _parameter(given: str) -> tuple[str, str]:
 # --- showing what goes on
 
 
-def deploy(client: Client, chosen: Chosen, *, stub_unknown: bool, out: Console) -> dict[str, Any]:
+def deploy(client: Client, chosen: Found, *, stub_unknown: bool, out: Console) -> dict[str, Any]:
     """Deploy, showing what happens; what was made. Problem, with resource and line, when it could not be."""
     request = {
         "name": chosen.name, "template": str(chosen.template), "parameters": dict(chosen.parameters),
         "tags": dict(chosen.tags), "stubUnknown": stub_unknown,
     }  # fmt: skip
-    for note in chosen.notes:
-        out.print(note, style="yellow", markup=False)
+    if chosen.ignored:
+        out.print(f"samconfig.toml: without effect here: {', '.join(chosen.ignored)}", style="yellow", markup=False)
     return follow(client.progress("POST", "/applications", request), chosen.name, out)
 
 
@@ -114,7 +81,7 @@ def _show_line(line: Mapping[str, Any], out: Console) -> None:
     out.print("  ".join(part for part in (what, line.get("message", "")) if part), markup=False)
 
 
-def show_result(client: Client, chosen: Chosen, done: Mapping[str, Any], out: Console) -> None:
+def show_result(client: Client, chosen: Found, done: Mapping[str, Any], out: Console) -> None:
     """Outputs, endpoints, what to know, and how SDKs get there."""
     for warning in done["warnings"]:
         out.print(f"Warning: {warning}", style="yellow", markup=False)
@@ -255,6 +222,3 @@ def _is_running(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-__all__ = ["FAILED", "Chosen", "choose", "deploy", "down", "exports", "show_exports", "show_result", "wait_until"]

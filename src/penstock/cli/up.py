@@ -23,11 +23,12 @@ from rich.console import Console
 
 from penstock.cli import deployments
 from penstock.cli.client import Client
-from penstock.cli.deployments import Chosen, choose
+from penstock.cli.deployments import choose
 from penstock.cli.find import Account, Data, Region, interruptible, settings_for
 from penstock.cli.functions import Lines, follow_logs, read_logs
 from penstock.cli.problems import TOO_LONG, WRONG_USE, Problem
 from penstock.cli.show import console, print_json
+from penstock.deploy.samconfig import Found
 from penstock.settings import Settings, as_environment
 from penstock.store.lock import owner_of
 
@@ -38,7 +39,7 @@ LOG_FILE: Final = "server.log"  # in the data directory: what a server in the ba
 class Wish:
     """What ``up`` was asked for, beside the settings."""
 
-    chosen: Chosen | None
+    chosen: Found | None
     settings: Settings
     wait: bool
     follow: bool
@@ -117,15 +118,15 @@ def up(
         seed=seed, allow_hosts=tuple(allow_host) if allow_host else None, auth=auth or None, account=account,
         region=region, log_level=log_level, snapstart=snapstart, stub_unknown=stub_unknown or None,
     )  # fmt: skip
-    wish = Wish(chosen, settings, wait, not (detach or as_json), as_json)
-    owner = owner_of(settings.data) if settings.data is not None and settings.data.is_dir() else None
+    raise typer.Exit(_carry_out(Wish(chosen, settings, wait, not (detach or as_json), as_json), detach))
+
+
+def _carry_out(wish: Wish, detach: bool) -> int:
+    data = wish.settings.data
+    owner = owner_of(data) if data is not None and data.is_dir() else None
     if owner is not None:
-        code = _join(wish, owner)
-    elif detach:
-        code = _leave_behind(wish)
-    else:
-        code = _serve(wish)
-    raise typer.Exit(code)
+        return _join(wish, owner)
+    return _leave_behind(wish) if detach else _serve(wish)
 
 
 # --- the three ways
