@@ -232,26 +232,24 @@ class _Line:
             self.timer.cancel()
         self.timer = self.pump.parts.clock.call_at(due, self.wake)
 
-    async def stop(self) -> None:
-        """Take nothing more and return once what was taken is settled."""
-        self.stopped = True
-        self.unlisten()
-        for timer in (self.timer, self.window):
-            if timer is not None:
-                timer.cancel()
+    def stop(self) -> None:
+        """Take nothing more; what was taken is handed on and settled."""
+        self._stop_taking()
         if self.held is not None:
             self._run(self.held)
-        await asyncio.gather(*self.batches, return_exceptions=True)
 
     def cancel(self) -> None:
-        """End at once: the platform stops. What runs is taken up at the next start."""
+        """End at once. What runs is taken up at the next start, unless its rows are deleted."""
+        self._stop_taking()
+        for task in self.batches:
+            task.cancel()
+
+    def _stop_taking(self) -> None:
         self.stopped = True
         self.unlisten()
         for timer in (self.timer, self.window):
             if timer is not None:
                 timer.cancel()
-        for task in self.batches:
-            task.cancel()
 
 
 class Pump:
@@ -261,25 +259,30 @@ class Pump:
         self._registry = registry
         self.parts: Parts
         self._lines: dict[str, _Line] = {}
+        self._stopped: list[_Line] = []  # those that still finish what they have taken
 
     def start(self, consumer: Consumer) -> None:
-        """Let a consumer take from its source from now on; replaces nothing: ``stop`` an earlier one first."""
+        """Let a consumer take from its source from now on, in place of an earlier one of the same id."""
         service = self._registry.of_arn(consumer.source)
         if service is None or service.source is None:
             raise ValueError(f"nothing can be taken from {consumer.source}")
+        self.stop(consumer.id)
         line = self._lines[consumer.id] = _Line(self, consumer, service.source)
         line.wake()
 
-    async def stop(self, id_: str) -> None:
-        """Let a consumer take nothing more; returns once what it has taken is settled."""
+    def stop(self, id_: str) -> None:
+        """Let a consumer take nothing more; what it has taken it finishes."""
         line = self._lines.pop(id_, None)
         if line is not None:
-            await line.stop()
+            line.stop()
+            self._stopped = [*(line for line in self._stopped if line.batches), line]
 
     def running(self, id_: str) -> int:
         """How many batches of a consumer are under way."""
-        line = self._lines.get(id_)
-        return len(line.batches) if line is not None else 0
+        return sum(len(line.batches) for line in self._all() if line.consumer.id == id_)
+
+    def _all(self) -> list[_Line]:
+        return [*self._lines.values(), *self._stopped]
 
     def consumers(self, source: str) -> list[Consumer]:
         """Who takes from this source."""
@@ -289,20 +292,19 @@ class Pump:
         """What is being taken or handled now, a phrase each."""
         return [
             f"{len(line.batches) or 'a'} batch(es) from {line.consumer.source} for {line.consumer.target}"
-            for line in self._lines.values()
-            if (line.batches or line.claiming or line.dirty) and account in (None, line.consumer.account)
+            for line in self._all()
+            if (line.batches or line.claiming or (line.dirty and not line.stopped)) and account in (None, line.consumer.account)
         ]
 
     def cancel(self, account: str | None) -> None:
         """End every consumer of an account at once."""
-        for id_, line in list(self._lines.items()):
+        for line in self._all():
             if account in (None, line.consumer.account):
-                del self._lines[id_]
+                self._lines.pop(line.consumer.id, None)
                 line.cancel()
 
     async def close(self) -> None:
         """End every consumer at once."""
-        lines, self._lines = list(self._lines.values()), {}
-        for line in lines:
-            line.cancel()
-        await asyncio.gather(*(task for line in lines for task in line.batches), return_exceptions=True)
+        tasks = [task for line in self._all() for task in line.batches]
+        self.cancel(None)
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -66,7 +66,7 @@ def follow(cx: Context, uuid: str) -> None:
 
 async def _switch(parts: Parts, uuid: str) -> None:
     """Stop a mapping's consumer, then start one as the row says now. What the old one has taken it finishes."""
-    parts.spawn(parts.pump.stop(uuid), f"lambda mapping {uuid} stops")
+    parts.pump.stop(uuid)
     row = await parts.store.transact(lambda tx: tx.one(_ROW, (uuid,)))
     if row is None:
         return
@@ -75,7 +75,6 @@ async def _switch(parts: Parts, uuid: str) -> None:
     cx = WaitingContext(parts, call)
     exists = await cx.transact(lambda inner: records.find(inner, mapping.account, mapping.region, mapping.function))
     if mapping.enabled and exists is not None:
-        await parts.pump.stop(uuid)  # of two changes at once the later one counts
         parts.pump.start(consumer_of(cx, mapping))
 
 
