@@ -72,11 +72,13 @@ class Quiet:
     async def wait(self, account: str | None = None, timeout_ms: float = QUIET_REAL_MS) -> Settled:
         """Wait until it is quiet, or until the machine's time runs out: then ``busy`` says what is not."""
         deadline = self._machine.monotonic_ms() + timeout_ms
+        quiet_turns = 0
         for turn in itertools.count():
-            # One turn of the loop lets what was called back just now show itself.
-            await asyncio.sleep(0 if turn < 3 else _LOOK_AGAIN_S)
+            # A turn of the loop between two looks lets what was called back just now show itself.
+            await asyncio.sleep(0 if turn < 3 or quiet_turns else _LOOK_AGAIN_S)
             settled = self.look(account)
-            if (settled.quiet and turn > 0) or self._machine.monotonic_ms() > deadline:
+            quiet_turns = quiet_turns + 1 if settled.quiet else 0
+            if quiet_turns == 2 or self._machine.monotonic_ms() > deadline:
                 return settled
         raise AssertionError("unreachable")
 

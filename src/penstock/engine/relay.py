@@ -232,7 +232,8 @@ class Relay:
     def busy(self, account: str | None) -> list[str]:
         """What is due now or running, a phrase each."""
         now = self._parts.clock.now()
-        phrases = [
+        phrases = ["the relay looks for what is due"] if self._scheduled or self._turning else []
+        phrases += [
             f"delivery {delivery.id} to {delivery.target} runs (attempt {delivery.attempts})"
             for delivery in self._running.values()
             if account is None or delivery.account == account

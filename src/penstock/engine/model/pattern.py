@@ -47,9 +47,7 @@ def _category(*wanted: str, without: bool = False) -> str:
     ranges: list[str] = []
     start: int | None = None
     for point in range(sys.maxunicode + 2):
-        inside = point <= sys.maxunicode and (
-            unicodedata.category(chr(point)).startswith(wanted) is not without
-        )
+        inside = point <= sys.maxunicode and (unicodedata.category(chr(point)).startswith(wanted) is not without)
         if inside and start is None:
             start = point
         elif not inside and start is not None:

@@ -7,7 +7,8 @@ that a match must contain. What no table fits (anything-but holds for nearly eve
 
 from __future__ import annotations
 
-from typing import Final, Generic, TypeVar
+from collections.abc import Sequence
+from typing import Any, Final, Generic, TypeVar
 
 from penstock.engine.pattern.addresses import address_of
 from penstock.engine.pattern.conditions import (
@@ -32,10 +33,6 @@ GRAM: Final = 3  # characters of a wildcard's literal text it is filed under
 
 Table = dict[str, list[V]]
 Checked = tuple[Condition, V]  # a candidate that still has to be asked
-
-
-def _put(table: dict[object, list[object]], key: object, entry: object) -> None:
-    table.setdefault(key, []).append(entry)
 
 
 class Lookup(Generic[V]):
@@ -98,9 +95,9 @@ class Lookup(Generic[V]):
                 else:
                     _drop(table, key, value)
 
-    def find(self, leaf: Leaf) -> list[V]:
+    def find(self, leaf: Leaf) -> Sequence[V]:
         """The values of the conditions that hold; one may come more than once."""
-        exact = self._exact.get(leaf if isinstance(leaf, str) else (type(leaf), leaf), _NONE)
+        exact: Sequence[V] = self._exact.get(leaf if isinstance(leaf, str) else (type(leaf), leaf), _NONE)
         if self._only_exact:
             return exact
         found = list(exact)
@@ -157,7 +154,7 @@ class Lookup(Generic[V]):
                 return None, None, True
 
 
-_NONE: Final[list] = []  # type: ignore[type-arg]
+_NONE: Final[tuple[Any, ...]] = ()
 
 
 def _exact_key(value: object) -> object:
