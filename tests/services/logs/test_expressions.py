@@ -15,7 +15,7 @@ _ATOM = st.one_of(
     st.sampled_from([".", r"\d", r"\w", r"\s", r"\.", r"\x61", "[ab]", "[^a]", "[a-c1]", r"[\d-]"]),
 )
 _REPEAT = st.sampled_from(["", "", "", "?", "*", "+", "{2}", "{1,3}", "{2,}"])
-_PART = st.builds(lambda parts: "".join(parts), st.lists(st.builds(lambda a, r: a + r, _ATOM, _REPEAT), max_size=5))
+_PART = st.builds("".join, st.lists(st.builds(lambda a, r: a + r, _ATOM, _REPEAT), max_size=5))
 _ANCHORED = st.builds(lambda a, p, z: a + p + z, st.sampled_from(["", "^"]), _PART, st.sampled_from(["", "$"]))
 _EXPRESSION = st.builds("|".join, st.lists(_ANCHORED, min_size=1, max_size=3))
 
