@@ -183,19 +183,17 @@ class Actor:
     def _cx(self, type_: str) -> WaitingContext:
         stack = self.stack
         service = self.catalogue.service_of(type_)
-        call = Call(service, "Deploy", {}, stack.account, stack.region, root(stack.account), self.parts.names.uuid())
+        host = self.parts.endpoint.partition("://")[2]
+        call = Call(
+            service, "Deploy", {}, stack.account, stack.region, root(stack.account), self.parts.names.uuid(), host=host
+        )
         return WaitingContext(self.parts, call)
 
     def _declared(self, resource: Resource) -> Declared:
+        # AWS's own tags (aws:cloudformation:…) are left out: no service lets a caller set tags that begin with aws:.
         return Declared(
-            resource.logical_id, resource.type, resource.properties, resource.name, self.stack.name,
-            {
-                **resource.tags,
-                "aws:cloudformation:stack-name": self.stack.name,
-                "aws:cloudformation:stack-id": self.stack.arn,
-                "aws:cloudformation:logical-id": resource.logical_id,
-            },
-        )  # fmt: skip
+            resource.logical_id, resource.type, resource.properties, resource.name, self.stack.name, resource.tags
+        )
 
     # --- words
 

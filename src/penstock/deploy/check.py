@@ -129,14 +129,19 @@ def _refuse_unknown_types(
         if stub_unknown:
             warnings.append(f"{logical_id} is a stub: {name} is not supported, so only its name exists")
         else:
-            origin = problems.lines.origins.get(logical_id)
-            made = f" (made for {origin})" if origin else ""
-            problems.add(
-                f"{name}{made} is not supported; remove it, or deploy with --stub-unknown, which makes a name that "
-                "stands for it and nothing else",
-                resource=logical_id,
-            )
+            refuse_type(logical_id, name, problems)
     return warnings
+
+
+def refuse_type(logical_id: str, type_: str, problems: Problems) -> None:
+    """Note that a resource's type cannot be deployed."""
+    origin = problems.lines.origins.get(logical_id, logical_id)
+    made = f" (made for {origin})" if origin != logical_id else ""
+    problems.add(
+        f"{type_}{made} is not supported; remove it, or deploy with --stub-unknown, which makes a name that stands for "
+        "it and nothing else",
+        resource=logical_id,
+    )
 
 
 class _Checks:

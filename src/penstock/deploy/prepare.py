@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from penstock.base.errors import TemplateError
-from penstock.deploy import build, extensions, intrinsics, load, parameters, transform
+from penstock.deploy import build, check, extensions, intrinsics, load, parameters, transform
 from penstock.deploy.build import Code, Say, Workshop
 from penstock.deploy.intrinsics import Scope
 from penstock.deploy.parameters import Parameters
@@ -36,8 +36,8 @@ def prepare(wish: Wish, say: Say = lambda text: None) -> Prepared:
     if transform.LANGUAGE in names:
         body = extensions.expand_loops(body, scope)
         scope = scope_of(body, values, wish)
-    code = transform.local_code(body, base, scope, template.lines)
-    code = [item for item in code if _wanted(body["Resources"][item.logical_id], scope)]
+    named = transform.local_code(body, base, scope, template.lines)
+    code = [item for item in named if _wanted(body["Resources"][item.logical_id], scope)]
     body = transform.with_definitions(body, base, template.lines)
 
     def translated(keys: Mapping[str, str]) -> tuple[dict[str, Any], Lines]:
@@ -48,10 +48,11 @@ def prepare(wish: Wish, say: Say = lambda text: None) -> Prepared:
         return result, replace(template.lines, origins=origins)
 
     # Once with made-up packages, so that what cannot be deployed is refused before anything is installed.
-    draft, lines = translated({item.logical_id: "unbuilt" for item in code})
+    unbuilt = {item.logical_id: "unbuilt" for item in named}
+    draft, lines = translated(unbuilt)
     refuse_unknown_types(draft, wish, scope_of(draft, values, wish), lines)
     keys, packages = _build_all(code, wish.workshop, template.lines, say)
-    final, lines = translated(keys) if keys else (draft, lines)
+    final, lines = translated(unbuilt | keys) if keys else (draft, lines)
     return Prepared(final, values, lines, packages, tuple(code), template.warnings)
 
 
@@ -95,13 +96,7 @@ def refuse_unknown_types(body: Mapping[str, Any], wish: Wish, scope: Scope, line
     problems = Problems(lines)
     for logical_id, resource in body["Resources"].items():
         if resource["Type"] not in wish.known_types and _wanted(resource, scope):
-            origin = lines.origins.get(logical_id)
-            made = f" (made for {origin})" if origin else ""
-            problems.add(
-                f"{resource['Type']}{made} is not supported; remove it, or deploy with --stub-unknown, which makes "
-                "a name that stands for it and nothing else",
-                resource=logical_id,
-            )
+            check.refuse_type(logical_id, resource["Type"], problems)
     problems.raise_if_any()
 
 

@@ -174,19 +174,20 @@ def translate(
     # The translator mistakes a list of one transform for none.
     source["Transform"] = SAM
     values: dict[str, Any] = dict(parameters)
+    metrics = Metrics("ServerlessTransform", DummyMetricsPublisher())
     try:
         to_py27_compatible_template(source, values)
-        metrics = Metrics("ServerlessTransform", DummyMetricsPublisher())
         translated = Translator(None, Parser(), boto_session=_Region(region), metrics=metrics).translate(
             source, parameter_values=values, passthrough_metadata=True, get_managed_policy_map=_managed_policies
         )
-        metrics.publish()
     except InvalidDocumentException as error:
         _raise_all(error, lines)
     except (ExceptionWithMessage, Exception) as error:
         # The translator trusts templates: a value of the wrong form ends in any error at all.
         detail = error.message if isinstance(error, ExceptionWithMessage) else f"{type(error).__name__}: {error}"
         raise TemplateError(f"{lines.path}: the SAM translator cannot take this template: {detail}") from error
+    finally:
+        metrics.publish()  # to nobody: it complains of unpublished ones otherwise
     result = undo_mark_unicode_str_in_template(translated)
     return result, _origins(before, result)
 
