@@ -1,0 +1,27 @@
+"""Amazon EventBridge: buses, rules, targets, schedules of rules."""
+
+from __future__ import annotations
+
+from penstock.engine.operation import operations_of
+from penstock.engine.service import DeliveryKind, Service
+from penstock.services.events import bus_rules, buses, events, records, resources, schedules, tags, target, targets
+from penstock.services.events.routing import DEAD_LETTER, FAN, TARGET, Memory
+from penstock.services.events.rules import retry_wait_ms
+
+SERVICE = Service(
+    "events",
+    operations_of(buses, bus_rules, targets, events, tags),
+    model="events",
+    package=__name__,
+    tables=["tables.sql"],
+    memory=Memory,
+    target=target.BusTarget(),
+    kinds=[
+        DeliveryKind(TARGET, retry_wait_ms, ended=target.ended),
+        DeliveryKind(FAN, retry_wait_ms),
+        DeliveryKind(DEAD_LETTER, retry_wait_ms),
+        DeliveryKind(schedules.SCHEDULE, retry_wait_ms),
+    ],
+    resources=resources.TYPES,
+    reset=records.forget,
+)
