@@ -42,6 +42,7 @@ from penstock.wire.server import Server
 SERVICES = {
     "sqs": "penstock.services.sqs",
     "lambda": "penstock.services.lambda_",
+    "events": "penstock.services.events",
     "logs": "penstock.services.logs",
     "sts": "penstock.services.sts",
     "iam": "penstock.services.iam",
