@@ -20,7 +20,7 @@ from penstock.engine.context import Call, Context
 from penstock.engine.journal import Delivery
 from penstock.engine.operation import operation
 from penstock.engine.service import Service
-from penstock.services import lambda_
+from penstock.services import lambda_, sqs
 from tests.engine.harness import ACCOUNT, REGION, Engine
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/orders"
@@ -99,14 +99,15 @@ def append_output(cx: Context, request: dict[str, Any]) -> dict[str, Any]:
 
 
 class Bench(Engine):
-    """An engine with Lambda, a mailbox for queues and a book for logs."""
+    """An engine with Lambda, a book for logs, and queues: real ones, or a mailbox that shows what arrives."""
 
-    packages: ClassVar[dict[str, str]] = {"lambda": "penstock.services.lambda_"}
+    packages: ClassVar[dict[str, str]] = {"lambda": "penstock.services.lambda_", "sqs": "penstock.services.sqs"}
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *, real_queues: bool) -> None:
         self.mailbox = Mailbox()
+        queues = sqs.SERVICE if real_queues else Service("sqs", {}, target=self.mailbox)
         logs = Service("logs", {"AppendOutput": append_output.operation}, memory=LogBook)
-        super().__init__(data, lambda_.SERVICE, Service("sqs", {}, target=self.mailbox), logs)
+        super().__init__(data, lambda_.SERVICE, queues, logs)
         self.environments = self.parts.environments = CallableEnvironments()
         self.background: set[asyncio.Task[Any]] = set()
         self.parts.spawn = self._spawn
@@ -116,8 +117,17 @@ class Bench(Engine):
         self.background.add(task)
         task.add_done_callback(self.background.discard)
 
+    async def start(self) -> None:
+        for service in self.registry.all():
+            if service.start is not None:
+                service.start(self.parts)
+        await super().start()
+
     async def call(self, operation: str, **request: Any) -> dict[str, Any]:
-        call = Call("lambda", operation, request, ACCOUNT, REGION, root(ACCOUNT), self.parts.names.uuid())
+        return await self.call_service("lambda", operation, request)
+
+    async def call_service(self, service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        call = Call(service, operation, request, ACCOUNT, REGION, root(ACCOUNT), self.parts.names.uuid())
         return await self.dispatcher.call_waiting(call)
 
     async def function(self, name: str = "orders", handler: Callable[[Any], Any] | None = None, **given: Any) -> str:
@@ -135,18 +145,24 @@ class Bench(Engine):
         return await self.call("Invoke", FunctionName=name, Payload=orjson.dumps(payload), **given)
 
     async def background_done(self) -> None:
-        while self.background:
-            await asyncio.gather(*self.background)
+        """Wait until Lambda does nothing in the background any more; others keep house for ever."""
+        while tasks := [task for task in self.background if task.get_name().startswith("lambda")]:
+            await asyncio.gather(*tasks)
+
+    async def stop(self) -> None:
+        for task in self.background:
+            task.cancel()
+        await asyncio.gather(*self.background, return_exceptions=True)
+        await super().stop()
 
 
 @asynccontextmanager
-async def bench(data: Path) -> AsyncIterator[Bench]:
-    running = Bench(data)
+async def bench(data: Path, *, real_queues: bool = False) -> AsyncIterator[Bench]:
+    running = Bench(data, real_queues=real_queues)
     await running.start()
     try:
         yield running
     finally:
-        await running.background_done()
         await running.stop()
 
 
