@@ -1,0 +1,39 @@
+"""Charges orders, a batch at a time. What cannot be charged fails alone: the rest of its batch goes on."""
+
+import json
+import os
+import time
+from typing import Any
+
+import boto3
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+
+sqs = boto3.client("sqs")
+processor = BatchProcessor(event_type=EventType.SQS)
+banks_down = {bank.strip() for bank in os.environ["BANKS_DOWN"].split(",") if bank.strip()}
+
+
+class BankDown(Exception):
+    """The bank does not answer; a later attempt may succeed."""
+
+
+def charge(record: Any) -> None:
+    """Charge one order and ask for its goods."""
+    order = json.loads(record.body)
+    if order["bank"] in banks_down:
+        raise BankDown(f"{order['bank']} does not answer: order {order['id']} is not paid")
+    time.sleep(int(os.environ["CHARGE_MS"]) / 1000)
+    sqs.send_message(
+        QueueUrl=os.environ["STOCK"],
+        MessageBody=json.dumps(order | {"paid": True}),
+        MessageGroupId=order["product"],
+        # An order that is charged again, because this function was stopped in between, is not taken twice.
+        MessageDeduplicationId=order["id"],
+    )
+
+
+def handler(event: dict[str, Any], context: Any) -> Any:
+    """A batch from the queue of payments; the answer names the messages that failed."""
+    return process_partial_response(
+        event=event, record_handler=charge, processor=processor, context=context, raise_on_entire_batch_failure=False
+    )
