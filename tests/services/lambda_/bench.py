@@ -166,6 +166,16 @@ async def bench(data: Path, *, real_queues: bool = False) -> AsyncIterator[Bench
         await running.stop()
 
 
+def located(answer: dict[str, Any]) -> bytes:
+    """What is at the Location of a GetFunction or GetLayerVersion answer."""
+    return Path(answer["Location"].removeprefix("file://")).read_bytes()
+
+
+def kept(on: Bench) -> list[str]:
+    """The names of the blobs."""
+    return sorted(path.name for path in on.parts.blobs.root.iterdir())
+
+
 def zipped(files: dict[str, bytes], modes: dict[str, int] | None = None) -> bytes:
     """A zip of these files."""
     out = io.BytesIO()

@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from penstock.base.errors import ApiError, Unsupported
-from tests.services.lambda_.bench import HANDLER, bench, zipped
+from tests.services.lambda_.bench import HANDLER, bench, kept, located, zipped
+
+
+FILES = "arn:aws:elasticfilesystem:us-east-1:000000000000:access-point/fsap-01234567890123456"
 
 
 async def refusal(call: Any, code: str) -> str:
@@ -44,7 +47,7 @@ async def test_what_is_kept_is_given_back(tmp_path: Path) -> None:
         assert configuration["VpcConfig"] == {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"], "VpcId": ""}
         assert configuration["TracingConfig"] == {"Mode": "Active"}
         assert (configuration["Description"], found["Tags"]) == ("d", {"team": "a"})
-        assert Path(found["Code"]["Location"].removeprefix("file://")).is_file()
+        assert located(found["Code"]) == zipped({"index.py": HANDLER})
 
 
 async def test_a_name_is_given_out_once(tmp_path: Path) -> None:
@@ -57,7 +60,7 @@ async def test_a_name_is_given_out_once(tmp_path: Path) -> None:
     ("given", "words"),
     [
         ({"Publish": True}, "Publish of CreateFunction"),
-        ({"FileSystemConfigs": [{"Arn": "arn:aws:elasticfilesystem:us-east-1:000000000000:access-point/fsap-01234567890123456", "LocalMountPath": "/mnt/a"}]}, "FileSystemConfigs of CreateFunction"),
+        ({"FileSystemConfigs": [{"Arn": FILES, "LocalMountPath": "/mnt/a"}]}, "FileSystemConfigs of CreateFunction"),
         ({"SnapStart": {"ApplyOn": "PublishedVersions"}}, "SnapStart of CreateFunction"),
         ({"PackageType": "Image"}, "PackageType Image of CreateFunction"),
         ({"Code": {"S3Bucket": "bucket", "S3Key": "k"}}, "Code.S3Bucket of CreateFunction"),
@@ -105,8 +108,8 @@ async def test_new_code_retires_the_environments_of_the_old_and_the_old_is_swept
         assert changed["RevisionId"] != old["RevisionId"]
         await on.background_done()
         assert [function_arn for function_arn, _ in on.environments.retired] == [arn]
-        kept = {path.name.split(".")[0] for path in on.parts.blobs.root.iterdir()}
-        assert kept == {hashlib.sha256(new).hexdigest()}
+        digest = hashlib.sha256(new).hexdigest()
+        assert kept(on) == [digest, f"{digest}.unzipped"]
 
 
 async def test_a_dry_run_of_new_code_changes_nothing(tmp_path: Path) -> None:
@@ -155,7 +158,7 @@ async def test_a_deleted_function_is_gone_with_its_code(tmp_path: Path) -> None:
             f"Function not found: {arn}"
         )
         await on.background_done()
-        assert list(on.parts.blobs.root.iterdir()) == []
+        assert kept(on) == []
 
 
 async def test_other_versions_than_latest_do_not_exist(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ async def test_reserved_concurrency_bounds_a_function(tmp_path: Path) -> None:
         await on.function(handler=wait)
         await on.call("PutFunctionConcurrency", FunctionName="orders", ReservedConcurrentExecutions=2)
         running = [asyncio.ensure_future(on.invoke(payload=number)) for number in range(2)]
-        while len(on.environments.invocations) < 2:
+        while len(on.environments.invocations) < 2:  # noqa: ASYNC110
             await asyncio.sleep(0)
         with pytest.raises(ApiError, match="Rate Exceeded") as raised:
             await on.invoke()
@@ -125,6 +125,6 @@ async def test_a_machine_that_cannot_run_a_function_says_so(tmp_path: Path) -> N
             raise CannotRun("install Node.js")
 
         await on.function(handler=cannot)
-        with pytest.raises(ApiError, match="install Node.js") as raised:
+        with pytest.raises(ApiError, match="install Node") as raised:
             await on.invoke()
         assert raised.value.code == "InvalidRuntimeException"

@@ -34,7 +34,8 @@ async def test_a_zip_and_its_files_are_kept_under_its_digest(tmp_path: Path) -> 
     assert blobs.path(package.digest).read_bytes() == data
     assert (package.size, package.unzipped) == (len(data), 6)
     await packages.forget(blobs, package.digest)
-    assert list(tmp_path.iterdir()) == []
+    assert not blobs.has(package.digest)
+    assert not blobs.has(packages.folder_digest(package.digest))
 
 
 def test_files_are_read_only_and_keep_their_right_to_execute(tmp_path: Path) -> None:
