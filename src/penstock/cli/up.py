@@ -236,7 +236,7 @@ def _show_server(wish: Wish, health: dict[str, Any]) -> None:
     out = wish.out
     out.print("Penstock", style="bold green", end="  ")
     kept = "in memory" if wish.settings.memory else f"{health['data']} (durability: {health['durability']})"
-    out.print(f"{health['url']}  {kept}  functions: {health['sandbox']}", markup=False)
+    out.print(f"{health['url']}  {kept}  functions: {health['sandbox']['mode']}", markup=False)
 
 
 def _deploy(wish: Wish, client: Client) -> None:
