@@ -20,6 +20,7 @@ class Blobs:
     def __init__(self, root: Path, *, sync: bool = True) -> None:
         self.root = root
         self._sync = sync
+        self._under_way: dict[str, asyncio.Future[Path]] = {}
         root.mkdir(parents=True, exist_ok=True)
         for left in root.glob("*.writing"):
             shutil.rmtree(left) if left.is_dir() else left.unlink()
@@ -38,7 +39,13 @@ class Blobs:
 
     async def put_folder(self, digest: str, fill: Callable[[Path], None]) -> Path:
         """Keep a folder under a digest that names its content: ``fill(empty folder)`` runs in a thread."""
-        return await asyncio.to_thread(self._put_folder, digest, fill)
+        under_way = self._under_way.get(digest)
+        if under_way is None:
+            # Several functions of one application share a package and come at the same time: it is written once.
+            under_way = asyncio.ensure_future(asyncio.to_thread(self._put_folder, digest, fill))
+            self._under_way[digest] = under_way
+            under_way.add_done_callback(lambda _: self._under_way.pop(digest, None))
+        return await asyncio.shield(under_way)
 
     async def get(self, digest: str) -> bytes:
         """The body with this digest; FileNotFoundError when it is not here."""
