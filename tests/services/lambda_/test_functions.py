@@ -12,7 +12,6 @@ import pytest
 from penstock.base.errors import ApiError, Unsupported
 from tests.services.lambda_.bench import HANDLER, bench, kept, located, zipped
 
-
 FILES = "arn:aws:elasticfilesystem:us-east-1:000000000000:access-point/fsap-01234567890123456"
 
 
