@@ -8,7 +8,7 @@ import boto3
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 
 sqs = boto3.client("sqs")
-processor = BatchProcessor(event_type=EventType.SQS)
+processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
 
 def ship(record: Any) -> None:
@@ -20,6 +20,4 @@ def ship(record: Any) -> None:
 
 def handler(event: dict[str, Any], context: Any) -> Any:
     """A batch from the queue of parcels."""
-    return process_partial_response(
-        event=event, record_handler=ship, processor=processor, context=context, raise_on_entire_batch_failure=False
-    )
+    return process_partial_response(event=event, record_handler=ship, processor=processor, context=context)

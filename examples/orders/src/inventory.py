@@ -20,6 +20,4 @@ def take(record: Any) -> None:
 
 def handler(event: dict[str, Any], context: Any) -> Any:
     """A batch from the queue of the stock; after a failure the rest of its group waits for it."""
-    return process_partial_response(
-        event=event, record_handler=take, processor=processor, context=context, raise_on_entire_batch_failure=False
-    )
+    return process_partial_response(event=event, record_handler=take, processor=processor, context=context)

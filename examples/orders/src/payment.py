@@ -9,7 +9,7 @@ import boto3
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 
 sqs = boto3.client("sqs")
-processor = BatchProcessor(event_type=EventType.SQS)
+processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 banks_down = {bank.strip() for bank in os.environ["BANKS_DOWN"].split(",") if bank.strip()}
 
 
@@ -34,6 +34,4 @@ def charge(record: Any) -> None:
 
 def handler(event: dict[str, Any], context: Any) -> Any:
     """A batch from the queue of payments; the answer names the messages that failed."""
-    return process_partial_response(
-        event=event, record_handler=charge, processor=processor, context=context, raise_on_entire_batch_failure=False
-    )
+    return process_partial_response(event=event, record_handler=charge, processor=processor, context=context)
