@@ -1,13 +1,14 @@
 """One execution environment: INIT once, then one event at a time, until it is idle for long, fails, or is replaced.
 
-    NEW ──invoke──▶ INIT ──next──▶ BUSY ──answer, next──▶ IDLE ──invoke──▶ BUSY …
+    NEW ──invoke──▶ INIT ──next──▶ BUSY ──answer──▶ RESTING ──next──▶ IDLE ──invoke──▶ BUSY …
                      │ fails          │ timeout, crash, memory, cancelled
                      ▼                ▼
                   INIT again,       ENDING ──no process left──▶ GONE
                   within the invocation, as AWS does
 
-Source: docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html. One thing is different: AWS starts a process
-anew in an environment whose runtime crashed or timed out; here the environment ends and another takes its place.
+Source: docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html. Two things are different. AWS starts a
+process anew in an environment whose runtime crashed or timed out; here it ends and another takes its place. AWS freezes
+an idle environment; here its background threads go on.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ KEY_LIFE_MS = 36 * 3_600_000  # of an environment's access key: longer than envi
 FRAMES_DESCRIPTOR = 4  # where awslambdaric finds the log's frames: the same pipe as its output
 READABLE = (*SYSTEM, *(f"/etc/{name}" for name in ETC), "/etc/passwd", "/etc/group", "/proc", "/dev", "/sys")
 
-NEW, INIT, BUSY, IDLE, ENDING, GONE = "new", "init", "busy", "idle", "ending", "gone"
+NEW, INIT, BUSY, RESTING, IDLE, ENDING, GONE = "new", "init", "busy", "resting", "idle", "ending", "gone"
+RESTING_MS = 50  # an event waits this long for a runtime that has answered to ask for more, before it goes elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Surroundings:
     endpoint: Callable[[], str]
     scratch: Path
     log: LogSink
+    init_limit_ms: int
     launcher: Launcher
     watch: MemoryWatch
     rested: Callable[[Environment], None]
@@ -115,6 +118,7 @@ class Environment:
         self._outside_timer: asyncio.TimerHandle | None = None
         self._pipe: LogPipe | None = None
         self._late: asyncio.TimerHandle | None = None
+        self._asked: asyncio.Future[None] | None = None
         self._tmp: Path | None = None
         self._ended = self._loop.create_future()
         self._credentials = self._issue()
@@ -157,7 +161,7 @@ class Environment:
         self._line(self._now(), report.init_start(self._runtime.version))
         sandbox = await self._shared.launcher.start()
         message = await self._message(sandbox)
-        outcome, took_ms = await self._init(message, INIT_LIMIT_MS)
+        outcome, took_ms = await self._init(message, self._shared.init_limit_ms)
         if outcome.kind == "ready":
             result.init_ms = took_ms
             return None, 0.0
@@ -197,6 +201,8 @@ class Environment:
         self._process.launch(message)
         self._shared.watch.watch(self)
         outcome = await job.done
+        if self.pid is not None:
+            self.peak_kb = max(self.peak_kb, memory.peak_kb(self.pid))
         if outcome.error_type == "Sandbox.Failure":
             raise CannotRun(f"no environment for {self.function.name}: {outcome.why}")
         log.drain()
@@ -276,16 +282,25 @@ class Environment:
         if self._process is not None and self._way is None:
             await asyncio.wait({self._process.gone}, timeout=LAST_WORDS_MS / 1000)
 
+    async def ready(self) -> bool:
+        """Whether it can take an event; waits a moment for a runtime that has just answered."""
+        if self.state == RESTING:
+            self._asked = self._loop.create_future()
+            await asyncio.wait({self._asked}, timeout=RESTING_MS / 1000)
+            self._asked = None
+        return self.state in (NEW, IDLE)
+
     def _rest(self) -> None:
-        """Be ready for the next event, once the runtime asks for it."""
+        """Be there for the next event. Runtimes ask for it a moment after they answered."""
         if self.state != BUSY:
             return
         if self._way is not None:
             self.state = IDLE
-            self._shared.rested(self)
         else:
-            # Answered, but not asking for more: AWS's invocation goes on until it does or the time is over.
+            self.state = RESTING
+            # AWS's invocation goes on until the runtime asks for more, or the time is over.
             self._late = self._loop.call_later(self.function.timeout_ms / 1000, self.end)
+        self._shared.rested(self)
 
     # --- what the runtime says
 
@@ -294,10 +309,14 @@ class Environment:
         self._way = way
         if self.state == INIT:
             self._finish(Outcome("ready"))
-        elif self.state == BUSY and self._log is None:
+        elif self.state == RESTING:
+            self.state = IDLE
             if self._late is not None:
                 self._late.cancel()
-            self._rest()
+            if self._asked is not None and not self._asked.done():
+                self._asked.set_result(None)
+            else:
+                self._shared.rested(self)
 
     def answered(self, request_id: str, payload: bytes, max_kb: int) -> str | None:
         """The runtime answered its event."""

@@ -1,7 +1,7 @@
 """The execution environments of this machine: which one takes an event, how many there are, when they end.
 
-An event goes to the idle environment of the function's present revision that worked last (so that surplus ones age), else to a
-new one. Environments of an earlier revision end when they are retired or have been idle for long.
+An event goes to the idle environment of the function's present revision that worked last (so that surplus ones age),
+else to a new one. Environments of an earlier revision end when they are retired or have been idle for long.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from penstock.base.names import Names
 from penstock.engine.access import Keys
 from penstock.engine.compute import Function, Invocation, InvocationResult, LogSink
 from penstock.engine.quiet import UnderWay
-from penstock.runtime.environment import IDLE, INIT, NEW, Environment, Surroundings
+from penstock.runtime.environment import IDLE, INIT, INIT_LIMIT_MS, NEW, RESTING, Environment, Surroundings
 from penstock.runtime.launcher import Launcher
 from penstock.runtime.memory import MemoryWatch
 from penstock.runtime.runtimes import Runtimes
@@ -41,13 +41,14 @@ class ProcessEnvironments:
         scratch: Path,
         log: LogSink,
         idle_ms: int = IDLE_MS,
+        init_limit_ms: int = INIT_LIMIT_MS,
         most: int = ENVIRONMENTS,
         sandbox: str = "auto",
         path: str | None = None,
     ) -> None:
-        """``endpoint`` is the platform's URL, ``scratch`` a folder of ours, ``log`` gets output outside invocations.
+        """``endpoint`` is the platform's URL, ``scratch`` our folder, ``log`` gets output outside invocations.
 
-        ``idle_ms`` is machine time; ``sandbox`` auto, namespaces, landlock or plain; ``path`` the PATH for programs.
+        ``idle_ms`` is machine time; ``sandbox`` auto, namespaces, landlock or plain; ``path`` where programs are.
         """
         self._machine = machine
         self._work = work
@@ -58,7 +59,7 @@ class ProcessEnvironments:
         self._watch = MemoryWatch()
         self._shared = Surroundings(
             keys=keys, machine=machine, names=names, endpoint=endpoint, scratch=scratch, log=log,
-            launcher=self._launcher, watch=self._watch, rested=self._rested, gone=self._gone,
+            init_limit_ms=init_limit_ms, launcher=self._launcher, watch=self._watch, rested=self._rested, gone=self._gone,
         )  # fmt: skip
         self._all: set[Environment] = set()
         self._idle: dict[tuple[str, str], list[Environment]] = {}
@@ -74,6 +75,8 @@ class ProcessEnvironments:
         self._running[function.arn] += 1
         ticket = self._work.begin(f"lambda {function.name}", function.account)
         try:
+            while not await environment.ready():
+                environment = self._take(function)
             return await environment.invoke(invocation)
         finally:
             self._work.end(ticket)
@@ -85,7 +88,8 @@ class ProcessEnvironments:
         """An idle environment of the function, or a new one."""
         idle = self._idle.get((function.arn, function.revision))
         if idle:
-            return idle.pop()
+            at = next((at for at in range(len(idle) - 1, -1, -1) if idle[at].state == IDLE), -1)
+            return idle.pop(at)
         runtime = self._runtimes.check(function)
         if self._closing:
             raise CannotRun(f"{function.name} cannot run: the server is closing")
@@ -108,13 +112,15 @@ class ProcessEnvironments:
     # --- what an environment says
 
     def _rested(self, environment: Environment) -> None:
-        """It is ready for another event."""
+        """It has answered (RESTING), or is ready for another event (IDLE)."""
         if environment.retiring or self._closing:
             environment.end()
             return
         environment.idle_since = self._machine.monotonic_ms()
         function = environment.function
-        self._idle.setdefault((function.arn, function.revision), []).append(environment)
+        idle = self._idle.setdefault((function.arn, function.revision), [])
+        if environment not in idle:
+            idle.append(environment)
         if self._reaper is None:
             self._reaper = asyncio.get_running_loop().call_later(self._idle_ms / 1000, self._reap)
 
@@ -164,11 +170,16 @@ class ProcessEnvironments:
         return [
             f"lambda {environment.function.name} in {'INIT' if environment.state in (NEW, INIT) else 'an invocation'}"
             for environment in self._all
-            if environment.state != IDLE and account in (None, environment.function.account)
+            if environment.state not in (IDLE, RESTING) and account in (None, environment.function.account)
         ]
 
     async def retire(
-        self, *, function_arn: str | None = None, account: str | None = None, keep: str | None = None, wait: bool = False
+        self,
+        *,
+        function_arn: str | None = None,
+        account: str | None = None,
+        keep: str | None = None,
+        wait: bool = False,
     ) -> None:
         """End environments; see ``engine.compute.Environments``."""
         retired = [
@@ -180,7 +191,7 @@ class ProcessEnvironments:
         ]
         for environment in retired:
             environment.retiring = True
-            if wait or environment.state == IDLE:
+            if wait or environment.state in (IDLE, RESTING):
                 self._end(environment)
         if wait:
             await asyncio.gather(*(environment.wait_gone() for environment in retired))

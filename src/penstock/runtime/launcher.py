@@ -1,4 +1,4 @@
-"""The server's end of the launcher (``inside/zygote.py``): starts it when it is first needed, and asks it for environments.
+"""The server's end of the launcher (``inside/zygote.py``): starts it when it is needed, asks it for environments.
 
 The launcher is a process of its own because forking is only safe without threads, and because what it guarantees (that
 nothing outlives the server) must not depend on the server still running.
@@ -42,7 +42,7 @@ class Launched(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """What keeps environments apart on this machine. ``mode``: namespaces, landlock or plain; ``reason``: why not better."""
+    """What keeps environments apart here. ``mode``: namespaces, landlock or plain; ``reason``: why not better."""
 
     mode: str
     reason: str = ""
@@ -101,7 +101,7 @@ class Launcher:
                 return await asyncio.shield(started)
         except TimeoutError:
             raise CannotRun(
-                f"the launcher of execution environments did not answer within {START_SECONDS} s: is the machine overloaded?"
+                f"the launcher of environments did not answer within {START_SECONDS} s: is the machine overloaded?"
             ) from None
 
     async def load(self) -> None:
@@ -158,7 +158,7 @@ class Launcher:
             try:
                 data = self._socket.recv(MESSAGE_BYTES)
             except BlockingIOError:
-                return
+                return None
             except OSError as error:
                 return self._stopped(f"its connection failed: {error}")
             if not data:

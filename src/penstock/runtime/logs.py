@@ -1,8 +1,8 @@
 """What an environment writes: lines of its output, and the frames in which runtimes send their log events.
 
-Output and frames come through one pipe, so that what was printed and what was logged stay in order. A frame (awslambdaric's
-``FramedTelemetryLogSink``) is a type (4 bytes, 0xa55a00..), a length (4), a time in microseconds (8), and the event's text,
-which may have several lines. Text cannot be mistaken for one: 0xa5 begins no character in UTF-8.
+Output and frames come through one pipe, so that what was printed and what was logged stay in order. A frame
+(awslambdaric's ``FramedTelemetryLogSink``) is a type (4 bytes, 0xa55a00..), a length (4), a time in microseconds (8),
+and the event's text, which may have several lines. Text cannot be mistaken for one: 0xa5 begins no character in UTF-8.
 
 Nothing here is unbounded: a line has at most a log event's size, an event's worth of output at most KEPT_BYTES, and one
 turn of the event loop reads one slice.
@@ -157,7 +157,8 @@ class LogBuffer:
     def note_dropped(self, at_ms: int) -> None:
         """Say what had no room."""
         if self._dropped:
-            text = f"Penstock kept the first {KEPT_BYTES >> 20} MB of this invocation's output; {self._dropped} lines more were dropped"
+            kept = f"Penstock kept the first {KEPT_BYTES >> 20} MB of this invocation's output"
+            text = f"{kept}; {self._dropped} lines more were dropped"
             self.lines.append((at_ms, text))
             self._dropped = 0
 

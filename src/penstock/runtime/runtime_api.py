@@ -1,4 +1,4 @@
-"""The standard Lambda Runtime API over HTTP, on an address of its own per environment: runtimes take only host and port.
+"""The standard Lambda Runtime API over HTTP, on an address of its own per environment: clients take only host:port.
 
 Source: docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html. On Linux each environment's address is a random one of
 127.0.0.0/8, so that no function happens upon another's.
@@ -23,7 +23,10 @@ ERROR_TYPE = "lambda-runtime-function-error-type"
 _PHRASES = {200: "OK", 202: "Accepted", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
             413: "Payload Too Large", 501: "Not Implemented"}  # fmt: skip
 _TOO_LARGE = orjson.dumps(
-    {"errorMessage": f"Exceeded maximum allowed payload size ({ANSWER_BYTES} bytes).", "errorType": "RequestEntityTooLarge"}
+    {
+        "errorMessage": f"Exceeded maximum allowed payload size ({ANSWER_BYTES} bytes).",
+        "errorType": "RequestEntityTooLarge",
+    }
 )
 
 

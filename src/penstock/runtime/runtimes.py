@@ -1,4 +1,4 @@
-"""Which runtimes this machine has: every ``python3.x`` name runs on the server's Python, ``nodejs*`` on the machine's Node."""
+"""Which runtimes there are: ``python3.x`` names run on the server's Python, ``nodejs*`` on the machine's Node."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,8 +56,8 @@ class Runtimes:
         if re.fullmatch(r"nodejs\d+\.x", name):
             return self._node or self._find_node(name)
         raise CannotRun(
-            f"{function.name} asks for the runtime {name or '(none)'}, which Penstock does not run: use python3.x, nodejs*.x, "
-            "or provided.al2023 with a bootstrap"
+            f"{function.name} asks for the runtime {name or '(none)'}, which Penstock does not run: "
+            "use python3.x, nodejs*.x, or provided.al2023 with a bootstrap"
         )
 
     def check(self, function: Function) -> Runtime:
@@ -76,7 +75,9 @@ class Runtimes:
     def _find_node(self, name: str) -> Runtime:
         program = shutil.which("node", path=self._path)
         if program is None:
-            raise CannotRun(f"the runtime {name} needs Node.js: install it so that `node --version` answers, then try again")
+            raise CannotRun(
+                f"the runtime {name} needs Node.js: install it so that `node --version` answers, then try again"
+            )
         program = os.path.realpath(program)
         try:
             told = subprocess.run([program, "--version"], capture_output=True, timeout=NODE_SECONDS, check=True, env={})
@@ -91,5 +92,3 @@ def _prefix(program: str) -> str:
     """The folder a program was installed under: /usr/local of /usr/local/bin/node."""
     folder = Path(program).parent
     return str(folder.parent if folder.name == "bin" else folder)
-
-

@@ -1,7 +1,7 @@
 """An environment's own processes: its first one, and the one that runs the function.
 
 The first process sets up what the environment sees, starts the function's process, reaps orphans, and tells the server
-how the function's process ended; then it ends, and with it (by pid namespace or sweep) all that the function left behind.
+how the function's process ended. Then it ends, and with it (by pid namespace or sweep) all that the function left.
 On AWS, too, the runtime is not process 1: signals to oneself work, zombies do not pile up.
 
 ``life`` is a socket to the server: packets "main", "exit <wait status>", "fail <why>". The kernel stamps each with the
@@ -11,6 +11,7 @@ sender's process id as the server sees it.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import importlib
 import os
 import resource
@@ -26,6 +27,7 @@ import sandbox
 
 OPEN_FILES = 1024  # per process on AWS: file descriptors
 PROCESSES = 1024  # per environment on AWS: processes and threads
+_BYPASSED = ("boto3", "botocore", "urllib3")  # where the package or a layer brings its own, all of it is used
 _FIRST_FREE = 5  # 0-2 the standard streams, 3 the runtime client's socket, 4 the log's frames
 
 
@@ -43,7 +45,6 @@ def run(zygote, message: dict, descriptors: list[int]) -> None:
     try:
         if spaces:
             sandbox.enter_environment(message["code"], message["layers"], message["ephemeral_mb"])
-            _bound_processes()
         pid = os.fork()
     except (OSError, sandbox.Denied) as error:
         life.send(f"fail {error}".encode())
@@ -55,10 +56,8 @@ def run(zygote, message: dict, descriptors: list[int]) -> None:
             os._exit(1)
     os.closerange(0, life.fileno())
     status = _wait_for(pid)
-    try:
+    with contextlib.suppress(OSError):  # the server is gone, and so shall we be
         life.send(f"exit {status}".encode())
-    except OSError:
-        pass  # the server is gone, and so shall we be
     if not spaces:
         killing.sweep(os.getpid())
     os._exit(0)
@@ -82,15 +81,6 @@ def _arrange(descriptors: list[int]) -> int:
     return life
 
 
-def _bound_processes() -> None:
-    """At most Lambda's number of processes in this pid namespace; kernels before 6.14 have no such bound."""
-    try:
-        with open("/proc/sys/kernel/pid_max", "w") as file:
-            file.write(str(PROCESSES + 300))  # the kernel skips the 300 lowest once numbers wrap round
-    except OSError:
-        pass
-
-
 def _wait_for(main: int) -> int:
     while True:
         pid, status = os.wait()
@@ -102,7 +92,7 @@ def _function(zygote, message: dict, life: socket.socket, spaces: bool) -> None:
     """The function's process: becomes the function's code, with nothing left of the zygote's powers."""
     killing.die_with_parent()
     os.setsid()
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -111,7 +101,7 @@ def _function(zygote, message: dict, life: socket.socket, spaces: bool) -> None:
     os.umask(0o022)
     try:
         if spaces:
-            sandbox.drop_privileges(as_root=zygote.as_root)
+            sandbox.drop_privileges(as_root=zygote.as_root, processes=PROCESSES)
             killing.die_with_parent()  # a change of user forgets it
         elif zygote.mode == "landlock":
             sandbox.restrict(message["readable"], message["writable"])
@@ -156,8 +146,8 @@ def _python(message: dict) -> None:
     sys.path[:] = [path for path in sys.path if path != runtime]
     sys.path[:0] = _search_path(message, environment, runtime)
     sys.path_importer_cache.clear()
-    if any(os.path.exists(f"{path}/{name}") for path in message["searched"] for name in ("boto3", "botocore", "urllib3")):
-        _unload("boto3", "botocore", "s3transfer", "urllib3", "jmespath", "dateutil", "six")
+    if any(os.path.exists(f"{path}/{name}") for path in message["searched"] for name in _BYPASSED):
+        _unload(*_BYPASSED, "s3transfer", "jmespath", "dateutil", "six")
     sys.argv[:] = ["bootstrap", environment["_HANDLER"]]
     sys.orig_argv[:] = [sys.executable, f"{runtime}/awslambdaric/__main__.py", environment["_HANDLER"]]
     site.setquit()
@@ -174,8 +164,9 @@ def _python(message: dict) -> None:
         status = leaving.code if isinstance(leaving.code, int) else 0 if leaving.code is None else 1
         if isinstance(leaving.code, str):
             sys.stderr.write(leaving.code + "\n")
-    except BaseException:  # the interpreter's own way of ending with an error
-        sys.excepthook(*sys.exc_info())
+    except BaseException as error:  # the interpreter's own way of ending with an error, without our own frame
+        within = error.__traceback__ and error.__traceback__.tb_next
+        sys.excepthook(type(error), error.with_traceback(within), within)
     finally:
         _leave(status)
 
@@ -204,4 +195,3 @@ def _unload(*packages: str) -> None:
     for name in list(sys.modules):
         if name.split(".")[0] in packages:
             del sys.modules[name]
-

@@ -26,7 +26,7 @@ def initialize_client(user_agent):
 
 def connect(file_descriptor):
     """Use this socket, after the fork."""
-    global _server
+    global _server  # noqa: PLW0603 - as the native module, it has one connection per process
     _server = socket.socket(fileno=file_descriptor)
 
 

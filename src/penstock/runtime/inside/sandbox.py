@@ -1,12 +1,12 @@
 """What an environment can see and do: namespaces where the machine allows them, by ctypes, without a helper program.
 
-The launcher's zygote enters a small root of its own once (``enter_root``): the system's programs and libraries read-only,
-Penstock's data nowhere. Every environment then takes a copy of that view and adds its own code, layers, /proc and
-bounded /tmp (``enter_environment``), and drops every privilege (``drop_privileges``) before user code runs.
+The launcher's zygote enters a small root of its own once (``enter_root``): the system's programs and libraries
+read-only, Penstock's data nowhere. Every environment then takes a copy of that view and adds its own code, layers,
+/proc and bounded /tmp (``enter_environment``), and drops every privilege (``drop_privileges``) before user code runs.
 
 Two ways in: root with CAP_SYS_ADMIN needs no user namespace and runs user code under a user id of its own; anybody else
-maps themselves to Lambda's user id in a user namespace. Where neither works, ``restrict`` asks Landlock for the same view
-of the file system, and where there is no Landlock the process is a plain one.
+maps themselves to Lambda's user id in a user namespace. Where neither works, ``restrict`` asks Landlock for the same
+view of the file system, and where there is no Landlock the process is a plain one.
 
 Sources: user_namespaces(7), pid_namespaces(7), mount_namespaces(7), pivot_root(2), landlock(7).
 """
@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
+import resource
 import stat
 import struct
 import sys
@@ -92,7 +94,8 @@ def mount(source: str | None, target: str, kind: str | None, flags: int, data: s
     """mount(2)."""
     encoded = [None if text is None else os.fsencode(text) for text in (source, target, kind)]
     _check(
-        _libc.mount(*encoded, ctypes.c_ulong(flags), None if data is None else data.encode()), f"mount {kind or source} on {target}"
+        _libc.mount(*encoded, ctypes.c_ulong(flags), None if data is None else data.encode()),
+        f"mount {kind or source} on {target}",
     )
 
 
@@ -118,6 +121,12 @@ def enter_namespaces() -> bool:
         return True
     uid, gid = os.geteuid(), os.getegid()
     unshare(CLONE_NEWUSER | CLONE_NEWPID, "user and pid namespace")
+    _map_users(uid, gid)
+    return False
+
+
+def _map_users(uid: int, gid: int) -> None:
+    """Appear as Lambda's user in the user namespace just entered."""
     try:
         for name, text in (
             ("setgroups", "deny"), ("uid_map", f"{LAMBDA_UID} {uid} 1"), ("gid_map", f"{LAMBDA_GID} {gid} 1"),
@@ -126,10 +135,9 @@ def enter_namespaces() -> bool:
                 file.write(text)
     except OSError as error:
         raise Denied(f"map user ids: {error.strerror}") from error
-    return False
 
 
-def enter_root(root: str, packages: dict[str, str], visible: list[str], *, as_root: bool) -> None:
+def enter_root(root: str, packages: dict[str, str], visible: list[str]) -> None:
     """Make a small read-only world under ``root`` and move into it. ``packages`` become /var/runtime."""
     unshare(CLONE_NEWNS, "mount namespace")
     mount(None, "/", None, MS_REC | MS_PRIVATE)
@@ -141,9 +149,10 @@ def enter_root(root: str, packages: dict[str, str], visible: list[str], *, as_ro
         _show(path, root)
     for name in ETC:
         _show(f"/etc/{name}", root)
-    uid, gid = (ROOTS_UID, ROOTS_UID) if as_root else (LAMBDA_UID, LAMBDA_GID)
-    _write(f"{root}/etc/passwd", f"root:x:0:0:root:/root:/bin/sh\nsbx_user1051:x:{uid}:{gid}::/tmp:/bin/sh\n")
-    _write(f"{root}/etc/group", f"root:x:0:\nsbx_user1051:x:{gid}:\n")
+    _write(
+        f"{root}/etc/passwd", f"root:x:0:0:root:/root:/bin/sh\nsbx_user1051:x:{LAMBDA_UID}:{LAMBDA_GID}::/tmp:/bin/sh\n"
+    )
+    _write(f"{root}/etc/group", f"root:x:0:\nsbx_user1051:x:{LAMBDA_GID}:\n")
     for name in DEVICES:
         _write(f"{root}/dev/{name}", "")
         mount(f"/dev/{name}", f"{root}/dev/{name}", None, MS_BIND)
@@ -199,12 +208,21 @@ def _write(path: str, text: str) -> None:
         file.write(text)
 
 
-def drop_privileges(*, as_root: bool) -> None:
-    """Give up every privilege for good: user code runs next. ``as_root``: the server is root, without user namespace."""
+def drop_privileges(*, as_root: bool, processes: int) -> None:
+    """Give up every privilege for good: user code runs next. ``as_root``: without a user namespace so far.
+
+    A user namespace of its own makes the kernel count an environment's processes by themselves: RLIMIT_NPROC bounds
+    this environment, whatever others of the same user run. (Kernels before 5.14 count by user: there it is not set.)
+    """
     if as_root:
         os.setgroups([])
         os.setresgid(ROOTS_UID, ROOTS_UID, ROOTS_UID)
         os.setresuid(ROOTS_UID, ROOTS_UID, ROOTS_UID)
+        _libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)  # else /proc/self is root's, and the map cannot be written
+    if tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2]) >= (5, 14):
+        resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
+        unshare(CLONE_NEWUSER, "user namespace of the environment")
+        _map_users(ROOTS_UID if as_root else LAMBDA_UID, ROOTS_UID if as_root else LAMBDA_GID)
     _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no new privileges")
     _check(_call("capset", struct.pack("Ii", 0x20080522, 0), struct.pack("6I", *[0] * 6)), "drop capabilities")
     _libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
@@ -213,7 +231,7 @@ def drop_privileges(*, as_root: bool) -> None:
 # --- Landlock: the same view by permission, where namespaces are forbidden
 
 _READ = (1 << 0) | (1 << 2) | (1 << 3)  # execute, read a file, read a folder
-_WRITABLE_FILE = (1 << 1) | (1 << 14) | (1 << 15)  # write, truncate, ioctl of a device
+_FILE_RIGHTS = 0b111 | (1 << 14) | (1 << 15)  # what a file can be allowed: execute, write, read, truncate, ioctl
 _BY_ABI = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}  # how many rights each version of Landlock knows
 
 
@@ -238,9 +256,9 @@ def restrict(readable: list[str], writable: list[str]) -> None:
             opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except OSError:
             continue
-        if not stat.S_ISDIR(os.fstat(opened).st_mode):
-            rights &= (1 << 0) | (1 << 2) | _WRITABLE_FILE
-        rule = struct.pack("=Qi", rights & handled, opened)
+        folder = stat.S_ISDIR(os.fstat(opened).st_mode)
+        allowed = handled & rights & (-1 if folder else _FILE_RIGHTS)
+        rule = struct.pack("=Qi", allowed, opened)
         _check(int(_libc.syscall(_LANDLOCK_ADD, ruleset, 1, rule, 0)), f"Landlock rule for {path}")
         os.close(opened)
     _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no new privileges")

@@ -27,9 +27,9 @@ import sys
 import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import first  # noqa: E402
-import killing  # noqa: E402
-import sandbox  # noqa: E402
+import first
+import killing
+import sandbox
 
 sys.path.pop(0)
 
@@ -41,9 +41,9 @@ PRELOADED = (
     "botocore.serialize", "botocore.waiter", "botocore.paginate", "botocore.handlers", "botocore.httpchecksum",
     "boto3.resources.factory", "s3transfer", "s3transfer.manager", "urllib3.connectionpool", "urllib3.util.ssl_",
     "awslambdaric.lambda_context", "awslambdaric.lambda_literals", "awslambdaric.lambda_config",
-    "awslambdaric.lambda_runtime_exception", "awslambdaric.lambda_runtime_log_utils", "snapshot_restore_py", "simplejson",
-    "runtime_client", "logging", "http.client", "concurrent.futures.thread", "decimal", "uuid", "hashlib", "ssl", "typing",
-    "dataclasses", "enum", "base64", "traceback", "xml.etree.ElementTree", "email.message", "site",
+    "awslambdaric.lambda_runtime_exception", "awslambdaric.lambda_runtime_log_utils", "snapshot_restore_py",
+    "simplejson", "runtime_client", "logging", "http.client", "concurrent.futures.thread", "decimal", "uuid", "hashlib",
+    "ssl", "typing", "dataclasses", "enum", "base64", "traceback", "xml.etree.ElementTree", "email.message", "site",
 )  # fmt: skip
 
 
@@ -51,7 +51,11 @@ def main() -> None:
     """The warden: prepare, fork the zygote, wait for whichever ends first."""
     server = socket.socket(fileno=int(sys.argv[1]))
     config = json.loads(server.recv(MESSAGE_BYTES))
-    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # Ctrl-C in a terminal reaches us too: the server decides
+    for sign in (
+        signal.SIGINT,
+        signal.SIGTERM,
+        signal.SIGHUP,
+    ):  # Ctrl-C in a terminal reaches us too: the server decides
         signal.signal(sign, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     killing.adopt_orphans()
@@ -64,7 +68,7 @@ def main() -> None:
             # Inside a pid namespace the parent's id reads 0: then only the death signal watches it.
             killing.die_with_parent(None if mode == "namespaces" else warden)
             if mode == "namespaces":
-                sandbox.enter_root(config["root"], config["packages"], config["visible"], as_root=as_root)
+                sandbox.enter_root(config["root"], config["packages"], config["visible"])
             Zygote(server, config, mode, as_root, reason).run()
         except BaseException:
             traceback.print_exc()
@@ -136,9 +140,9 @@ def _rehearse(config: dict) -> None:
 
 
 def _rehearse_inside(config: dict, as_root: bool) -> None:
-    sandbox.enter_root(config["root"], config["packages"], config["visible"], as_root=as_root)
+    sandbox.enter_root(config["root"], config["packages"], config["visible"])
     sandbox.enter_environment(config["root"], None, 16)
-    sandbox.drop_privileges(as_root=as_root)
+    sandbox.drop_privileges(as_root=as_root, processes=first.PROCESSES)
 
 
 def _compile_once(packages: dict[str, str]) -> None:
