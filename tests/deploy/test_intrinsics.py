@@ -101,7 +101,9 @@ def test_only_references_of_the_chosen_branch_count() -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text("abc{}$ ", max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abcd", min_size=1, max_size=3), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text("abcd", min_size=1, max_size=3), inner, max_size=3)
+    ),
     max_leaves=12,
 )  # fmt: skip
 

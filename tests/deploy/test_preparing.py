@@ -10,9 +10,9 @@ import pytest
 
 from penstock.base.errors import TemplateError
 from penstock.deploy import preparing
-from penstock.deploy.build import Workshop
 from penstock.deploy.prepare import prepare
 from penstock.deploy.preparing import Prepared, Wish
+from penstock.deploy.workshop import Workshop
 
 SAM = """
 Transform: AWS::Serverless-2016-10-31
@@ -115,7 +115,8 @@ Resources:
 
 
 def test_inline_code_stays_inline(tmp_path: Path) -> None:
-    template = SAM.replace(", CodeUri: code/", "").replace("Handler: app.handler", "Handler: index.f\n      InlineCode: f=1")
+    inline = "Handler: index.f\n      InlineCode: f=1"
+    template = SAM.replace(", CodeUri: code/", "").replace("Handler: app.handler", inline)
     prepared = prepare(wish(tmp_path, template))
     assert prepared.packages == {}
     assert prepared.body["Resources"]["Worker"]["Properties"]["Code"] == {"ZipFile": "f=1"}

@@ -14,7 +14,6 @@ from penstock.base.errors import TemplateError
 from penstock.base.names import DEFAULT_ACCOUNT, DEFAULT_REGION
 from penstock.deploy import build, packages, plan, preparing, state, stubs
 from penstock.deploy.actor import Actor, Progress
-from penstock.deploy.build import Code, Workshop
 from penstock.deploy.catalogue import Catalogue
 from penstock.deploy.check import Checked, check
 from penstock.deploy.deployment import Change, Deployment
@@ -24,6 +23,7 @@ from penstock.deploy.plan import Plan
 from penstock.deploy.preparing import Prepared, Wish
 from penstock.deploy.problems import Lines
 from penstock.deploy.state import Resource, Stack
+from penstock.deploy.workshop import Code, Workshop
 from penstock.engine.context import Parts
 from penstock.engine.registry import Registry
 from penstock.store.store import Transaction

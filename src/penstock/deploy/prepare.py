@@ -12,11 +12,11 @@ from typing import Any
 
 from penstock.base.errors import TemplateError
 from penstock.deploy import build, check, extensions, intrinsics, load, parameters, transform
-from penstock.deploy.build import Code, Say, Workshop
 from penstock.deploy.intrinsics import Scope
 from penstock.deploy.parameters import Parameters
 from penstock.deploy.preparing import Prepared, Wish, scope_for
 from penstock.deploy.problems import Lines, Problems
+from penstock.deploy.workshop import Code, Say, Workshop
 
 SECTIONS = frozenset({
     "AWSTemplateFormatVersion", "Description", "Metadata", "Parameters", "Mappings", "Conditions", "Transform",
@@ -106,8 +106,8 @@ def _build_all(code: list[Code], workshop: Workshop, lines: Lines, say: Say) -> 
     for item in code:
         try:
             package = build.build(item, workshop, lambda text, name=item.logical_id: say(f"{name}: {text}"))  # type: ignore[misc]
-        except TemplateError as error:
-            problems.add(error.message, resource=item.logical_id, property_=item.property_)
+        except (TemplateError, OSError) as error:
+            problems.add(str(error), resource=item.logical_id, property_=item.property_)
             continue
         keys[item.logical_id] = package.key
         packages[package.key] = str(package.path)

@@ -19,10 +19,10 @@ from typing import Any
 import penstock
 from penstock.base.errors import TemplateError
 from penstock.deploy import intrinsics
-from penstock.deploy.build import Code, Workshop
 from penstock.deploy.intrinsics import Scope
 from penstock.deploy.parameters import Parameters
 from penstock.deploy.problems import Lines
+from penstock.deploy.workshop import Code, Workshop
 
 LINE_BYTES = 64 << 20  # the longest line the process may answer: a template is 4 MB at most, JSON of it not 16 times
 

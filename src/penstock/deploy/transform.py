@@ -24,9 +24,9 @@ from samtranslator.utils.py27hash_fix import to_py27_compatible_template, undo_m
 
 from penstock.base.errors import TemplateError
 from penstock.deploy import intrinsics, load, packages
-from penstock.deploy.build import Code
 from penstock.deploy.intrinsics import Scope
 from penstock.deploy.problems import Lines, Problems
+from penstock.deploy.workshop import Code
 
 SAM: Final = "AWS::Serverless-2016-10-31"
 LANGUAGE: Final = "AWS::LanguageExtensions"
@@ -94,6 +94,7 @@ def local_code(body: dict[str, Any], base: Path, scope: Scope, lines: Lines) -> 
         try:
             location = intrinsics.resolve(location, scope)
             runtime = intrinsics.resolve(properties.get("Runtime", defaults.get("Runtime")), scope)
+            handler = intrinsics.resolve(properties.get("Handler", defaults.get("Handler")), scope)
         except TemplateError as error:
             problems.add(error.message, resource=logical_id, property_=name)
             continue
@@ -109,6 +110,7 @@ def local_code(body: dict[str, Any], base: Path, scope: Scope, lines: Lines) -> 
             Code(
                 logical_id, name, (base / location).resolve(), layer, runtime if isinstance(runtime, str) else None,
                 str(method) if method is not None else None, _mapping(metadata.get("BuildProperties")),
+                handler if isinstance(handler, str) else None,
             )
         )  # fmt: skip
     problems.raise_if_any()
