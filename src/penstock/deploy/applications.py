@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from penstock.base.errors import TemplateError
+from penstock.base.errors import PenstockError, TemplateError
 from penstock.base.names import DEFAULT_ACCOUNT, DEFAULT_REGION
 from penstock.deploy import build, packages, plan, preparing, state, stubs
 from penstock.deploy.actor import Actor, Progress
@@ -23,6 +23,7 @@ from penstock.deploy.plan import Plan
 from penstock.deploy.preparing import Prepared, Wish
 from penstock.deploy.problems import Lines
 from penstock.deploy.state import Resource, Stack
+from penstock.deploy.watch import LOOK_EVERY_MS, Watch
 from penstock.deploy.workshop import Code, Workshop
 from penstock.engine.context import Parts
 from penstock.engine.registry import Registry
@@ -30,6 +31,7 @@ from penstock.store.store import Transaction
 
 NAME: Final = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{0,127}")  # CloudFormation API reference, CreateStack, StackName
 _FUNCTION: Final = "AWS::Lambda::Function"
+_TEMPLATE: Final = "(template)"  # what the template's file is called among watched paths: no logical id looks so
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +300,35 @@ class Applications:
             actor = Actor(self._parts, self._catalogue(), stack, tell, tags=stack.tags)
             await actor.recode(row, location)
             return True
+
+    async def watch(self, application: Application, tell: Tell = _silent) -> None:
+        """Keep a deployed application like its files until cancelled.
+
+        Edited code of a function is built and given to it alone; an edited template or layer is deployed. What fails
+        is told (status WATCH_FAILED) and tried again with the next edit; the application stays as it was.
+        """
+        while True:
+            codes = await self.watched(application.name, account=application.account, region=application.region)
+            paths = {code.logical_id: code.path for code in codes}
+            by_name = {code.logical_id: code for code in codes}
+            paths[_TEMPLATE] = application.template
+            watch = await asyncio.to_thread(Watch, paths, (self._data,))
+            tell(Progress(application.name, "WATCHING", message=f"{len(paths)} paths"))
+            deployed = False
+            while not deployed:
+                changed = await asyncio.to_thread(watch.changed)
+                deployed = _TEMPLATE in changed or any(by_name[name].layer for name in changed)
+                try:
+                    if deployed:
+                        await self.deploy(application, tell)
+                    for code in [] if deployed else map(by_name.__getitem__, changed):
+                        await self.update_code(
+                            application.name, code, tell, account=application.account, region=application.region
+                        )
+                except PenstockError as error:
+                    tell(Progress(application.name, "WATCH_FAILED", message=str(error)))
+                    deployed = False
+                await asyncio.sleep(LOOK_EVERY_MS / 1000)
 
     def package(self, key: str) -> Path:
         """The zip file of a built package, by its key in the template; TemplateError when it is gone."""

@@ -117,6 +117,18 @@ async def create_mapping(cx: WaitingContext, declared: Declared) -> Physical:
     return Physical(answer["UUID"], {"Id": answer["UUID"], "EventSourceMappingArn": answer["EventSourceMappingArn"]})
 
 
+async def find_mapping(cx: WaitingContext, declared: Declared) -> Physical | None:
+    """The mapping that an interrupted creation made: a function has one mapping of a source at most."""
+    properties = declared.properties
+    answer = await cx.call(
+        "lambda", "ListEventSourceMappings",
+        {"FunctionName": properties["FunctionName"], "EventSourceArn": properties["EventSourceArn"]},
+    )  # fmt: skip
+    for found in answer["EventSourceMappings"]:
+        return Physical(found["UUID"], {"Id": found["UUID"], "EventSourceMappingArn": found["EventSourceMappingArn"]})
+    return None
+
+
 async def update_mapping(cx: WaitingContext, new: Declared, old: Declared, physical: Physical) -> Physical:
     """Change the mapping; settings that the template no longer names return to their defaults."""
     unset: dict[str, Any] = {
@@ -163,6 +175,12 @@ async def create_permission(cx: WaitingContext, declared: Declared) -> Physical:
     function = properties["FunctionName"]
     await cx.call("lambda", "AddPermission", {**properties, "StatementId": statement})
     return Physical(statement, {"Id": statement, "FunctionName": function})
+
+
+async def find_permission(cx: WaitingContext, declared: Declared) -> Physical | None:
+    """The statement that an interrupted creation made; deleting it is no error when there is none."""
+    statement = declared.generated_name[:100]
+    return Physical(statement, {"Id": statement, "FunctionName": declared.properties["FunctionName"]})
 
 
 async def update_permission(cx: WaitingContext, new: Declared, old: Declared, physical: Physical) -> Physical:
@@ -342,6 +360,7 @@ TYPES: Final = [
         required=frozenset({"FunctionName"}),
         replaced_by=frozenset({"EventSourceArn"}),
         attributes=frozenset({"Id", "EventSourceMappingArn"}),
+        find=find_mapping,
     ),
     ResourceType(
         "AWS::Lambda::Permission", create_permission, update_permission, delete_permission,
@@ -361,6 +380,7 @@ TYPES: Final = [
         ),
         attributes=frozenset({"Id"}),
         name_limit=100,
+        find=find_permission,
     ),
     ResourceType(
         "AWS::Lambda::EventInvokeConfig", create_invoke_config, update_invoke_config, delete_invoke_config,

@@ -1,0 +1,123 @@
+"""A SAM application on a whole platform: its resources exist, its functions run, and edits reach them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from penstock.deploy.applications import Application, Progress
+from penstock.platform import Platform
+from penstock.testing.platform import running_platform
+
+TEMPLATE = """
+Transform: AWS::Serverless-2016-10-31
+Globals: {Function: {Runtime: python3.12, Timeout: 10}}
+Resources:
+  Orders: {Type: AWS::SQS::Queue, Properties: {VisibilityTimeout: 30}}
+  Failed: {Type: AWS::SQS::Queue}
+  Common: {Type: AWS::Serverless::LayerVersion, Properties: {ContentUri: common/}}
+  Pay:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: pay/
+      Handler: app.handler
+      Layers: [!Ref Common]
+      Environment: {Variables: {QUEUE: !GetAtt Orders.QueueName}}
+      Policies: [{SQSPollerPolicy: {QueueName: !GetAtt Orders.QueueName}}]
+      EventInvokeConfig: {DestinationConfig: {OnFailure: {Type: SQS, Destination: !GetAtt Failed.Arn}}}
+      Events: {Orders: {Type: SQS, Properties: {Queue: !GetAtt Orders.Arn, BatchSize: 5}}}
+Outputs: {Pay: {Value: !Ref Pay}}
+"""
+HANDLER = "import os, common\ndef handler(event, context): return [os.environ['QUEUE'], common.WORD, 'first']\n"
+
+
+@pytest.fixture
+async def platform(tmp_path: Path) -> AsyncIterator[Platform]:
+    async with running_platform(tmp_path / "data", durability="os") as running:
+        yield running
+
+
+@pytest.fixture
+def application(tmp_path: Path) -> Application:
+    files = {"template.yaml": TEMPLATE, "pay/app.py": HANDLER, "common/python/common.py": "WORD = 'old'\n"}
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return Application("orders", tmp_path / "template.yaml")
+
+
+async def answer(platform: Platform, function: str) -> Any:
+    answered = await platform.call("lambda", "Invoke", {"FunctionName": function, "Payload": b"{}"})
+    return orjson.loads(answered["Payload"])
+
+
+async def test_an_application_is_deployed_used_and_removed(platform: Platform, application: Application) -> None:
+    result = await platform.applications.deploy(application)
+    queue, word, edition = await answer(platform, result.outputs["Pay"])
+    assert queue.startswith("orders-Orders-") and (word, edition) == ("old", "first")
+    mappings = await platform.call("lambda", "ListEventSourceMappings", {})
+    assert [mapping["BatchSize"] for mapping in mappings["EventSourceMappings"]] == [5]
+    assert "AWS::IAM::Role.Policies" in result.kept
+    assert (await platform.applications.deploy(application)).changes == ()
+    await platform.applications.remove("orders")
+    assert (await platform.call("lambda", "ListFunctions", {}))["Functions"] == []
+    assert (await platform.call("sqs", "ListQueues", {})).get("QueueUrls", []) == []
+    assert (await platform.applications.deploy(application)).outputs == result.outputs
+
+
+async def test_edited_code_changes_its_function_alone(platform: Platform, application: Application) -> None:
+    result = await platform.applications.deploy(application)
+    (application.template.parent / "pay" / "app.py").write_text(HANDLER.replace("first", "second"))
+    again = await platform.applications.deploy(application)
+    assert [(change.action, change.resource, change.properties) for change in again.changes] == [
+        ("update", "Pay", ("Code",))
+    ]
+    assert (await answer(platform, result.outputs["Pay"]))[2] == "second"
+
+
+async def test_an_edited_layer_is_a_new_version_for_its_functions(platform: Platform, application: Application) -> None:
+    result = await platform.applications.deploy(application)
+    (application.template.parent / "common" / "python" / "common.py").write_text("WORD = 'new'\n")
+    await platform.applications.deploy(application)
+    assert (await answer(platform, result.outputs["Pay"]))[1] == "new"
+
+
+async def test_a_watched_application_follows_its_files(platform: Platform, application: Application) -> None:
+    result = await platform.applications.deploy(application)
+    told: asyncio.Queue[Progress] = asyncio.Queue()
+
+    async def until(status: str, resource: str | None = None) -> None:
+        while True:
+            progress = await asyncio.wait_for(told.get(), 20)
+            if (progress.status, progress.resource) == (status, resource):
+                return
+
+    watching = asyncio.create_task(platform.applications.watch(application, told.put_nowait))
+    try:
+        await until("WATCHING")
+        handler = application.template.parent / "pay" / "app.py"
+        handler.write_text(HANDLER.replace("first", "watched"))
+        await until("UPDATE_COMPLETE", "Pay")
+        assert (await answer(platform, result.outputs["Pay"]))[2] == "watched"
+        application.template.write_text(TEMPLATE.replace("VisibilityTimeout: 30", "VisibilityTimeout: no"))
+        await until("WATCH_FAILED")
+        application.template.write_text(TEMPLATE.replace("VisibilityTimeout: 30", "VisibilityTimeout: 40"))
+        await until("UPDATE_COMPLETE", "Orders")
+    finally:
+        watching.cancel()
+        await asyncio.wait([watching])
+
+
+async def test_what_a_template_cannot_have_is_refused_with_its_line(
+    platform: Platform, application: Application
+) -> None:
+    application.template.write_text(TEMPLATE.replace("BatchSize: 5", "BatchSize: 5, ProvisionedPollerConfig: {}"))
+    with pytest.raises(Exception, match=r"template.yaml:\d+: .*PayOrders.*ProvisionedPollerConfig"):
+        await platform.applications.deploy(application)
+    assert await platform.applications.list() == []
