@@ -1,0 +1,182 @@
+"""SIGKILL at random moments under load: whatever was acknowledged is there, in order, and nothing else is.
+
+PENSTOCK_TEST_KILLS=500 PENSTOCK_TEST_SEED=7 pytest tests/crash
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import threading
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.crash.load import Sender, to_fifo, to_function, to_queue
+from tests.crash.server import GONE_S, Server, Witness
+
+KILLS = int(os.environ.get("PENSTOCK_TEST_KILLS", "25"))
+SEED = int(os.environ.get("PENSTOCK_TEST_SEED", "20261121"))
+LONGEST_S = 0.6  # a server lives that long under load at most before it is killed
+GROUPS = 3
+LIMIT_S = 180 + 6 * KILLS
+
+pytestmark = [pytest.mark.crash, pytest.mark.slow, pytest.mark.timeout(LIMIT_S)]
+
+
+class Application:
+    """Queues and a function: plain (nobody reads it), in → function → out, in.fifo → function → out.fifo."""
+
+    def __init__(self, server: Server, witness: Witness) -> None:
+        self._server = server
+        sqs, functions = server.client("sqs"), server.client("lambda")
+        fifo = {"FifoQueue": "true", "VisibilityTimeout": "60"}
+        self.urls: dict[str, str] = {}
+        for name in ("plain", "in", "out", "in.fifo", "out.fifo"):
+            attributes = fifo if name.endswith(".fifo") else {"VisibilityTimeout": "60"}
+            self.urls[name] = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+        functions.create_function(
+            FunctionName="pass-on", Runtime="python3.12", Handler="handler.handler", Timeout=30,
+            Code={"ZipFile": zipped()}, Role="arn:aws:iam::000000000000:role/pass-on",
+            Environment={"Variables": {
+                "OUT": self.urls["out"], "OUT_FIFO": self.urls["out.fifo"], "WITNESS": str(witness.port),
+            }},
+        )  # fmt: skip
+        functions.put_function_concurrency(FunctionName="pass-on", ReservedConcurrentExecutions=4)
+        for name in ("in", "in.fifo"):
+            functions.create_event_source_mapping(
+                FunctionName="pass-on", EventSourceArn=f"arn:aws:sqs:us-east-1:000000000000:{name}", BatchSize=10
+            )
+
+    def senders(self) -> dict[str, list[Sender]]:
+        """Who sends what."""
+        port = self._server.port
+        return {
+            "plain": [Sender(port, f"plain{i}", to_queue(self.urls["plain"]), persist=False) for i in range(2)],
+            "in": [Sender(port, "in", to_queue(self.urls["in"]), persist=False)],
+            "async": [Sender(port, "async", to_function("pass-on"), persist=False)],
+            "fifo": [
+                Sender(port, f"fifo{i}", to_fifo(self.urls["in.fifo"], f"group{i}"), persist=True)
+                for i in range(GROUPS)
+            ],
+        }
+
+    def drain(self, name: str) -> list[str]:
+        """Every message of a queue, in the order of receiving."""
+        sqs = self._server.client("sqs")
+        found: list[str] = []
+        while messages := sqs.receive_message(QueueUrl=self.urls[name], MaxNumberOfMessages=10).get("Messages"):
+            found += [message["Body"] for message in messages]
+            entries = [{"Id": str(i), "ReceiptHandle": each["ReceiptHandle"]} for i, each in enumerate(messages)]
+            assert not sqs.delete_message_batch(QueueUrl=self.urls[name], Entries=entries).get("Failed")
+        return found
+
+
+def zipped() -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("handler.py", (Path(__file__).parent / "handler.py").read_text())
+    return data.getvalue()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path / "data")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def witness() -> Iterator[Witness]:
+    witness = Witness()
+    yield witness
+    witness.close()
+
+
+def kill_again_and_again(server: Server, witness: Witness, chance: random.Random) -> None:
+    """Kill the server KILLS times, some of them while it starts; after each nothing of it is left."""
+    pause = threading.Event()
+    told = 0.0
+    for number in range(KILLS):
+        starting = number % 5 == 4
+        pause.wait(chance.uniform(0, 0.4 if starting else LONGEST_S))
+        server.kill()
+        assert witness.all_ended(GONE_S), f"{witness.alive} processes outlived kill {number} (seed {SEED})"
+        server.begin()
+        if number % 5 == 3:
+            continue  # the next kill hits it while it starts
+        assert server.ready(), server.tail()
+        now = float(server.own("GET", "/clock")["now"])
+        assert now >= told, f"platform time went back over kill {number}: from {told} to {now}"
+        told = now
+
+
+def settle(server: Server) -> None:
+    """Let everything happen that is due, and what a dead server's messages in flight still wait for."""
+    server.own("POST", "/clock/freeze", {})
+    for _ in range(3):
+        assert server.own("POST", "/quiet", {})["quiet"]
+        server.own("POST", "/clock/advance", {"bySeconds": 61})
+    quiet = server.own("POST", "/quiet", {})
+    assert quiet["quiet"], quiet
+
+
+def acknowledged(senders: list[Sender]) -> set[str]:
+    return {body for sender in senders for body in sender.sent.acknowledged}
+
+
+def tried(senders: list[Sender]) -> set[str]:
+    return {body for sender in senders for body in sender.sent.tried}
+
+
+def check_delivered(what: str, senders: list[Sender], delivered: list[str]) -> None:
+    """Everything acknowledged was delivered, and nothing that nobody sent."""
+    lost = acknowledged(senders) - set(delivered)
+    invented = set(delivered) - tried(senders)
+    assert not lost, f"{what}: {len(lost)} acknowledged but lost (seed {SEED}): {sorted(lost)[:10]}"
+    assert not invented, f"{what}: {len(invented)} that nobody sent (seed {SEED}): {sorted(invented)[:10]}"
+
+
+def check_order(senders: list[Sender], delivered: list[str]) -> None:
+    """Of every FIFO group each message was delivered once, in order, without a gap."""
+    for sender in senders:
+        numbers = [int(body.rpartition("-")[2]) for body in delivered if body.startswith(f"{sender.name}-")]
+        assert numbers == list(range(len(numbers))), f"{sender.name} (seed {SEED}): {numbers}"
+
+
+def test_nothing_acknowledged_is_lost_when_the_server_is_killed(
+    server: Server, witness: Witness, record_property: Any
+) -> None:
+    application = Application(server, witness)
+    senders = application.senders()
+    everybody = [sender for group in senders.values() for sender in group]
+    for sender in everybody:
+        sender.start()
+    kill_again_and_again(server, witness, random.Random(SEED))
+    for sender in everybody:
+        sender.stop()
+    for sender in everybody:
+        sender.join()
+        assert sender.failure is None, sender.failure
+    settle(server)
+
+    plain = application.drain("plain")
+    check_delivered("sends", senders["plain"], plain)
+    repeated = [body for body, count in Counter(plain).items() if count > 1]
+    assert not repeated, f"sent once and stored twice (seed {SEED}): {repeated[:10]}"
+    out = application.drain("out")
+    check_delivered("mapping and asynchronous invokes", senders["in"] + senders["async"], out)
+    ordered = application.drain("out.fifo")
+    check_delivered("FIFO", senders["fifo"], ordered)
+    check_order(senders["fifo"], ordered)
+    for name, group in senders.items():
+        count = len(acknowledged(group))
+        record_property(name, count)
+        assert count > KILLS, f"only {count} {name} were acknowledged: there was no load"
+    assert witness.seen > 0, "no function left a process behind: the test proves nothing about them"
