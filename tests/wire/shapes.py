@@ -36,7 +36,10 @@ class Values:
             return [value for value in values if value != {}] if self.xml else values
         if kind == "map":
             size = 0 if depth > DEPTH else pick.choice((1, 1, 2))
-            return {self.text(shape.key, "k"): self.of(shape.value, depth + 1) for _ in range(size)}
+            made = {self.text(shape.key, "k"): self.of(shape.value, depth + 1) for _ in range(size)}
+            if use.location == "headers":  # headers are written without regard to case
+                return {"k" + str(number): "value" for number, _ in enumerate(made)}
+            return made
         return self.scalar(use)
 
     def structure(self, shape: Shape, depth: int = 0, *, only: set[str] | None = None) -> dict[str, Any]:

@@ -16,9 +16,11 @@ from penstock.wire.protocols.protocol import failure_of
 from .botocore_wire import botocore_service, parsed, request_of, response_dict, route
 from .shapes import Values, as_parameters, as_parsed
 
-SERVICES = tuple(
-    "sqs lambda events logs sts iam dynamodb dynamodbstreams s3 s3control sns kinesis firehose stepfunctions apigateway apigatewayv2 apigatewaymanagementapi scheduler pipes cloudformation secretsmanager ssm cloudwatch xray schemas".split()
-)
+SERVICES = (
+    "sqs", "lambda", "events", "logs", "sts", "iam", "dynamodb", "dynamodbstreams", "s3", "s3control", "sns", "kinesis",
+    "firehose", "stepfunctions", "apigateway", "apigatewayv2", "apigatewaymanagementapi", "scheduler", "pipes",
+    "cloudformation", "secretsmanager", "ssm", "cloudwatch", "xray", "schemas",
+)  # fmt: skip
 ROUNDS = 2
 
 
@@ -43,7 +45,8 @@ def ours(protocol: str, service: str) -> str:
 
 # They share method and path with another operation, which replaced them or is told apart by its host.
 SHADOWED = {
-    "GetBucketLifecycle", "PutBucketLifecycle", "GetBucketNotification", "PutBucketNotification", "ListDirectoryBuckets",
+    "GetBucketLifecycle", "PutBucketLifecycle", "GetBucketNotification", "PutBucketNotification",
+    "ListDirectoryBuckets",
 }  # fmt: skip
 
 

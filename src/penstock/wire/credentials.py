@@ -5,6 +5,7 @@ Verification is in ``signature``; this is done for every request, to know accoun
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -21,9 +22,10 @@ class Credential(NamedTuple):
 NOBODY = Credential()
 
 
+@lru_cache(maxsize=4096)
 def parse_credential(text: str) -> Credential:
     """A credential as SigV4 writes it: key/date/region/service/aws4_request; SigV2 has the key alone."""
-    parts = text.split("/")
+    parts = text.strip().split("/")
     if len(parts) == 4 and parts[-1] == "aws4_request":
         return Credential(parts[0], parts[1], "", parts[2])  # SigV4A names its regions in a header of their own
     if len(parts) < 5 or parts[-1] != "aws4_request":
@@ -38,7 +40,7 @@ def credential_of(authorization: str | None, query: str) -> Credential:
         start = authorization.find("Credential=")
         if start >= 0:
             end = authorization.find(",", start)
-            return parse_credential(authorization[start + 11 : end if end >= 0 else None].strip())
+            return parse_credential(authorization[start + 11 : end if end >= 0 else None])
         if authorization.startswith("AWS "):
             return Credential(authorization[4:].partition(":")[0])
         return NOBODY

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
@@ -25,25 +25,23 @@ from penstock.engine.context import Call
 from penstock.engine.dispatcher import Dispatch
 from penstock.engine.model import ServiceModel
 from penstock.engine.model.check import SerializationError
+from penstock.wire.auth import refusal
+from penstock.wire.chunked import ChunkedBody
+from penstock.wire.compression import unpack
 from penstock.wire.credentials import Credential, credential_of
 from penstock.wire.hosts import Host, Hosts, origin_host
 from penstock.wire.limits import DOCUMENT_BYTES, STREAM_BYTES
 from penstock.wire.protocols.protocol import WireProtocol, failure_of
 from penstock.wire.router import NotRouted, Routed, Router
+from penstock.wire.signature import AuthError, ChunkSigner, Verifier
 from penstock.wire.values import RawRoute, Request, Response
 
 Answer = Callable[[Response], None]
 log = logging.getLogger("penstock.wire")
 
 _PREFLIGHT_AGE_SECONDS = 600  # how long a browser may remember that it may call
+_OWNERS_AT_MOST = 4096  # access keys that were not issued here, remembered with their account
 _EXPOSED = "x-amzn-RequestId, x-amz-request-id, x-amzn-ErrorType, x-amz-version-id, ETag, Date"
-
-
-class Verifier(Protocol):
-    """Checks signatures (``--auth``)."""
-
-    def verify(self, request: Request, credential: Credential) -> None:
-        """Raise the ApiError that AWS answers when the request's signature is not right."""
 
 
 class Front:
@@ -73,6 +71,7 @@ class Front:
         self._origins = {origin.lower().rstrip("/") for origin in allow_origins}
         self._verifier = verifier
         self._tasks: set[asyncio.Task[None]] = set()
+        self._owners: dict[str, Principal] = {}
 
     async def handle(self, request: Request) -> Response:
         """Answer one request."""
@@ -87,7 +86,7 @@ class Front:
 
     def start(self, request: Request, answer: Answer) -> None:
         """Start answering a request; ``answer`` is called once, perhaps before this returns."""
-        host = self.hosts.read(request.host)
+        host = self.hosts.seen.get(request.host) or self.hosts.read(request.host)
         headers = request.headers
         if not host.allowed:
             answer(_refusal(f"This platform does not answer to the host {host.name!r}: start it with --allow-host"
@@ -122,7 +121,11 @@ class Front:
         try:
             if self._verifier is not None and not operation.unsigned:
                 self._verifier.verify(request, credential)
+            if request.error is not None:
+                raise request.error
             principal = self._principal(credential)
+            if "content-encoding" in request.headers and not operation.streaming_input:
+                unpack(request)
             arguments = codec.decode(request, labels, form)
             operation.check(arguments)
         except Exception as error:
@@ -156,24 +159,35 @@ class Front:
 
     def _principal(self, credential: Credential) -> Principal:
         key = credential.access_key_id
-        held = self._keys.find(key) if key else None
+        keys = self._keys
+        held = keys.find(key) if key else None
+        if held is None and not keys.revoked(key):
+            # Nobody issued it: it is its owner's word, the same every time.
+            principal = self._owners.get(key)
+            if principal is None:
+                principal = keys.principal(key)
+                if len(self._owners) < _OWNERS_AT_MOST:
+                    self._owners[key] = principal
+            return principal
         if held is not None and held.expires <= self._machine.now_ms():
             raise ApiError(
                 "The security token included in the request is expired: get a new one from STS.",
                 code="ExpiredTokenException", status=403,
             )  # fmt: skip
-        if held is None and key and self._keys.revoked(key):
+        if held is None:
             raise ApiError(
                 "The security token included in the request is invalid: it has been revoked.",
                 code="UnrecognizedClientException", status=403,
             )  # fmt: skip
-        return self._keys.principal(key)
+        return held.principal
 
     def _fail(
         self, error: BaseException, protocol: WireProtocol, service: ServiceModel | None, request: Request,
         request_id: str, answer: Answer,
     ) -> None:  # fmt: skip
-        if isinstance(error, RecursionError):
+        if isinstance(error, AuthError):
+            error = refusal(error, protocol.name)
+        elif isinstance(error, RecursionError):
             error = SerializationError("The request is nested too deeply: flatten it.")
         failure = failure_of(error, service)
         if failure.code == "InternalFailure" and not isinstance(error, ApiError):
@@ -202,6 +216,21 @@ class Front:
         except NotRouted:
             return DOCUMENT_BYTES
         return STREAM_BYTES if routed.codec.operation.streaming_input else DOCUMENT_BYTES
+
+    def chunked_body(self, request: Request) -> ChunkedBody | None:
+        """What unpacks the request's body if it is aws-chunked; the head alone has arrived."""
+        headers = request.headers
+        content = headers.get("x-amz-content-sha256", "")
+        if not content.startswith("STREAMING-") and "aws-chunked" not in headers.get("content-encoding", ""):
+            return None
+        signer: ChunkSigner | None = None
+        if self._verifier is not None and content.startswith("STREAMING-AWS4-HMAC-SHA256-PAYLOAD"):
+            # What is wrong with the signature of the head is said when the request is complete.
+            with suppress(AuthError):
+                credential = credential_of(headers.get("authorization"), request.query)
+                signer = self._verifier.chunk_signer(request, credential)
+        length = headers.get("x-amz-decoded-content-length", "")
+        return ChunkedBody(headers.get("x-amz-trailer", ""), int(length) if length.isdecimal() else None, signer)
 
     # --- browsers
 

@@ -40,15 +40,15 @@ class Hosts:
 
     def __init__(self, allow: Sequence[str] = ()) -> None:
         self._allow = {name.lower().removeprefix("*") if name != "*" else "*" for name in allow}
-        self._seen: dict[str, Host] = {}
+        self.seen: dict[str, Host] = {}
 
     def read(self, header: str) -> Host:
         """What a Host header says."""
-        host = self._seen.get(header)
+        host = self.seen.get(header)
         if host is None:
             host = self._parse(header)
-            if len(self._seen) < _KNOWN_AT_MOST:
-                self._seen[header] = host
+            if len(self.seen) < _KNOWN_AT_MOST:
+                self.seen[header] = host
         return host
 
     def _parse(self, header: str) -> Host:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections import deque
 from collections.abc import AsyncIterator
 from functools import lru_cache
@@ -18,6 +19,7 @@ import httptools
 import orjson
 
 from penstock.engine.body import FileBody
+from penstock.wire.chunked import ChunkedBody, unpacked
 from penstock.wire.limits import (
     BODY_SECONDS,
     HEAD_BYTES,
@@ -41,6 +43,11 @@ HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _FILE_PIECE_BYTES = 256 << 10  # of a file read and sent at once
 _IDLE, _HEAD, _BODY = 0, 1, 2
+_REQUEST_LINE = re.compile(rb"(POST|GET|PUT|DELETE|HEAD|PATCH|OPTIONS) (/[\x21-\x7e]*) HTTP/1\.1\r\n")
+_HEADER = re.compile(rb"\r\n([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\r\n\0]*)(?<![ \t])")
+_PARSERS_OWN = frozenset(
+    {"transfer-encoding", "upgrade", "expect", "connection", "content-encoding", "x-amz-decoded-content-length"}
+)
 
 
 @lru_cache(maxsize=512)
@@ -77,9 +84,10 @@ class Exchange:
     def answer(self, response: Response) -> None:
         """The answer is there: it leaves when those before it have."""
         self.response = response
-        exchanges = self.connection.exchanges
+        connection = self.connection
+        exchanges = connection.exchanges
         if exchanges and exchanges[0] is self:
-            self.connection.flush()
+            connection.flush()
 
 
 class Http1Connection(asyncio.Protocol):
@@ -101,14 +109,16 @@ class Http1Connection(asyncio.Protocol):
         self._opening = b""
         self._peer = ""
         self._url = b""
-        self._headers: dict[str, str] = {}
+        self._raw_headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
         self._pieces: list[bytes] = []
         self._size = 0
         self._limit = MEMORY_BYTES
         self._request: Request | None = None
         self._spool: Spool | None = None
+        self._unchunk: ChunkedBody | None = None
         self._ended = False
+        self._parsing = False
 
     # --- asyncio
 
@@ -149,8 +159,19 @@ class Http1Connection(asyncio.Protocol):
             return
         if self._opening is not None and self._maybe_http2(data):
             return
+        if self._state == _IDLE and not self._parsing:
+            data = self._read_whole(data)
+            if not data:
+                return
+            self._parsing = True
         if self._state == _BODY:
             self.since = self.listener.now
+        elif self._state == _HEAD or len(data) > HEAD_BYTES:
+            # A head is either in one piece, or counted piece by piece.
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES and self._state == _HEAD:
+                self._refuse(431, f"The head of the request is longer than {HEAD_BYTES} bytes.")
+                return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -161,6 +182,47 @@ class Http1Connection(asyncio.Protocol):
                 self.data_received(rest)
         except httptools.HttpParserError as error:
             self._refuse(400, f"This is not an HTTP request that can be read: {error}")
+
+    def _read_whole(self, data: bytes) -> bytes:
+        """Take the requests that are in this piece whole, and return what is left for the parser.
+
+        Nearly every AWS request is one small piece with a length. Reading it here takes a third of the time that
+        the parser's callbacks do; whatever is not plainly such a request is the parser's, from its first byte.
+        """
+        while True:
+            end = data.find(b"\r\n\r\n", 0, HEAD_BYTES)
+            if end < 0 or self._ended:
+                return b"" if self._ended else data
+            head = data[: end + 2]
+            line = _REQUEST_LINE.match(head)
+            if line is None:
+                return data
+            pairs = _HEADER.findall(head, line.end() - 2)
+            lines = head.count(b"\n")
+            if len(pairs) != lines - 1 or head.count(b"\r") != lines or lines > HEADERS:
+                return data
+            headers = self._headers_of(pairs)
+            if not _PARSERS_OWN.isdisjoint(headers) or "host" not in headers:
+                return data
+            length = headers.get("content-length", "0")
+            if not length.isdecimal() or len(length) > 7:
+                return data
+            total = end + 4 + int(length)
+            if len(data) < total or int(length) > MEMORY_BYTES:
+                return data
+            path, _, query = line[2].decode("latin-1").partition("?")
+            request = Request(
+                line[1].decode(), path, query, headers, data[end + 4 : total], headers["host"], self._peer
+            )
+            self.since = self.listener.now
+            exchange = Exchange(self, request, self.closing, False)
+            self.exchanges.append(exchange)
+            if len(self.exchanges) >= PIPELINED:
+                self._hold()
+            self._start(exchange)
+            if len(data) == total:
+                return b""
+            data = data[total:]
 
     def _maybe_http2(self, data: bytes) -> bool:
         """Whether these are (the beginning of) HTTP/2's first bytes; only a connection's first bytes can be."""
@@ -220,7 +282,8 @@ class Http1Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._url, self._headers, self._head_bytes = b"", {}, 0
+        self._parsing = True
+        self._url, self._raw_headers, self._head_bytes = b"", [], 0
         self._pieces, self._size, self._limit, self._request = [], 0, MEMORY_BYTES, None
         self._state, self.since = _HEAD, self.listener.now
 
@@ -232,27 +295,16 @@ class Http1Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header (or, after a chunked body, a trailer)."""
-        if self._state == _BODY:
-            return  # a trailer: nothing here uses any, and it must not change what the head said
-        self._head_bytes += len(name) + len(value)
-        headers = self._headers
-        if self._head_bytes > HEAD_BYTES or len(headers) > HEADERS:
-            self._refuse(431, "The headers are too long.")
-            return
-        key = self.listener.header_name(name)
-        try:
-            text = value.decode()
-        except UnicodeDecodeError:
-            text = value.decode("latin-1")
-        if key in headers:
-            text = f"{headers[key]},{text}" if key != "cookie" else f"{headers[key]}; {text}"
-        headers[key] = text
+        self._raw_headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The head is there: is the body welcome?"""
         if self._ended:
             return
-        headers = self._headers
+        if len(self._raw_headers) > HEADERS:
+            self._refuse(431, f"The request has more than {HEADERS} headers.")
+            return
+        headers = self._read_headers()
         path, _, query = self._url.decode("latin-1").partition("?")
         host = headers.get("host", "")
         if not path.startswith("/"):
@@ -263,6 +315,7 @@ class Http1Connection(asyncio.Protocol):
         method = self._parser.get_method().decode("latin-1")
         self._request = Request(method, path or "/", query, headers, b"", host, self._peer)
         self._state = _BODY
+        self._unchunk = self.front.chunked_body(self._request)
         length = headers.get("content-length")
         if length is not None and len(length) > 7 and not self._welcome(int(length)):
             return
@@ -270,6 +323,29 @@ class Http1Connection(asyncio.Protocol):
             # Only when nothing waits before it: the client reads it as the next thing on the connection.
             if not self.exchanges and self._parser.get_http_version() != "1.0":
                 self._transport.write(_CONTINUE)
+
+    def _read_headers(self) -> dict[str, str]:
+        """The headers by name in lower case; one that came twice is joined."""
+        pairs, self._raw_headers = self._raw_headers, []
+        # What follows now would be trailers: nothing here uses any, and they must not change what the head said.
+        return self._headers_of(pairs)
+
+    def _headers_of(self, pairs: list[tuple[bytes, bytes]]) -> dict[str, str]:
+        names = self.listener.header_names
+        try:
+            headers = {names[name]: value.decode() for name, value in pairs}
+            if len(headers) == len(pairs):
+                return headers
+        except UnicodeDecodeError:
+            pass
+        headers = {}
+        for name, value in pairs:
+            key = names[name]
+            text = _text(value)
+            if key in headers:
+                text = f"{headers[key]},{text}" if key != "cookie" else f"{headers[key]}; {text}"
+            headers[key] = text
+        return headers
 
     def _welcome(self, size: int) -> bool:
         """Whether a body of this size is taken; it is refused before it is sent where possible."""
@@ -285,6 +361,13 @@ class Http1Connection(asyncio.Protocol):
         """A piece of the body."""
         if self._ended:
             return
+        if self._unchunk is not None:
+            for piece in self._unchunk.feed(data):
+                self._take(piece)
+        else:
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
         self._size += len(data)
         if self._spool is None:
             if self._size <= MEMORY_BYTES:
@@ -306,8 +389,12 @@ class Http1Connection(asyncio.Protocol):
         if self._ended or request is None:
             return
         self._state = _IDLE
+        self._parsing = False
         self.since = self.listener.now
         version = self._parser.get_http_version()
+        if self._unchunk is not None:
+            unpacked(request, self._unchunk)
+            self._unchunk = None
         keep = self._parser.should_keep_alive() and not self.closing
         exchange = Exchange(self, request, not keep, version == "1.0")
         self.exchanges.append(exchange)
@@ -486,6 +573,13 @@ class Http1Connection(asyncio.Protocol):
         """Close now."""
         if self._transport is not None:
             self._transport.abort()
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def _absolute(url: str, host: str) -> tuple[str, str]:

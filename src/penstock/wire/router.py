@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from penstock.base.errors import ApiError, Unsupported
 from penstock.engine.model import ServiceModel, load, no_such_operation
+from penstock.wire.compression import unpack
 from penstock.wire.credentials import Credential
 from penstock.wire.hosts import Host
 from penstock.wire.index import Names, every_service, names_of
@@ -292,6 +293,7 @@ class Router:
 
 def _form_of(request: Request) -> dict[str, str]:
     try:
+        unpack(request)
         return dict(parse_query(body_of(request).decode()))
     except UnicodeDecodeError:
         raise NotRouted(ApiError("The form is not UTF-8.", code="MalformedQueryString"), QUERY) from None

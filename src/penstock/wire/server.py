@@ -16,9 +16,10 @@ from penstock.base.clock import MachineClock
 from penstock.base.names import Names
 from penstock.engine.access import Keys
 from penstock.engine.dispatcher import Dispatch
-from penstock.wire.front import Front, Verifier
+from penstock.wire.front import Front
 from penstock.wire.http1 import Http1Connection
 from penstock.wire.limits import CONNECTIONS, SWEEP_SECONDS
+from penstock.wire.signature import Verifier
 from penstock.wire.spool import Spool
 from penstock.wire.values import RawRoute
 
@@ -36,6 +37,16 @@ class Connection(Protocol):
     def abort(self) -> None: ...
 
 
+class HeaderNames(dict[bytes, str]):
+    """Headers' names in lower case; the usual spellings are remembered."""
+
+    def __missing__(self, name: bytes) -> str:
+        lowered = name.decode("latin-1").lower()
+        if len(self) < _HEADER_NAMES_AT_MOST:
+            self[name] = lowered
+        return lowered
+
+
 class Listener:
     """What the connections of one server share: the front, the Date header, the folder for large bodies."""
 
@@ -46,7 +57,7 @@ class Listener:
         self._machine = machine
         self._names = names
         self._spool = spool
-        self._header_names: dict[bytes, str] = {}
+        self.header_names = HeaderNames()
         self._date = b""
         self._date_second = 0
         self._empty: asyncio.Event | None = None
@@ -59,15 +70,6 @@ class Listener:
             self._date_second = second
             self._date = f"Date: {formatdate(second, usegmt=True)}\r\n".encode()
         return self._date
-
-    def header_name(self, name: bytes) -> str:
-        """A header's name in lower case; the usual spellings are remembered."""
-        known = self._header_names.get(name)
-        if known is None:
-            known = name.decode("latin-1").lower()
-            if len(self._header_names) < _HEADER_NAMES_AT_MOST:
-                self._header_names[bytes(name)] = known
-        return known
 
     def spool(self, eased: Callable[[], None]) -> Spool:
         """A new file for a large body."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from penstock.base.errors import ApiError
 from penstock.engine.body import FileBody
 
 
@@ -15,7 +16,8 @@ class Request:
     ``headers`` has lower-case names; a header that came twice is joined with commas. ``path`` is as it was sent:
     still percent-encoded, without the query. ``query`` is the raw query string. ``body`` is a FileBody when it was
     too large to be kept in memory. ``host`` is the Host header with its port. ``content_sha256`` is the
-    hash of a body in a file, in hexadecimal.
+    hash of a body in a file, in hexadecimal. ``original`` are the headers
+    that were changed when an aws-chunked body was unpacked; ``error`` is what was wrong with that.
     """
 
     method: str
@@ -26,6 +28,14 @@ class Request:
     host: str = ""
     peer: str = ""
     content_sha256: str = ""
+    original: dict[str, str] | None = None
+    error: ApiError | None = None
+
+    def as_signed(self) -> dict[str, str]:
+        """The headers as they were signed, with the host among them."""
+        headers = {**self.headers, **(self.original or {})}
+        headers.setdefault("host", self.host)
+        return headers
 
 
 @dataclass(slots=True)
