@@ -59,7 +59,8 @@ class ProcessEnvironments:
         self._watch = MemoryWatch()
         self._shared = Surroundings(
             keys=keys, machine=machine, names=names, endpoint=endpoint, scratch=scratch, log=log,
-            init_limit_ms=init_limit_ms, launcher=self._launcher, watch=self._watch, rested=self._rested, gone=self._gone,
+            init_limit_ms=init_limit_ms, launcher=self._launcher, watch=self._watch, rested=self._rested,
+            gone=self._gone,
         )  # fmt: skip
         self._all: set[Environment] = set()
         self._idle: dict[tuple[str, str], list[Environment]] = {}
