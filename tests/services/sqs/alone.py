@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 from penstock.base.clock import MachineClock, PlatformClock
 from penstock.base.errors import ApiError
 from penstock.base.names import Names
 from penstock.engine.access import Keys, root
-from penstock.engine.context import Call, Parts
+from penstock.engine.context import Call, Context, Parts
 from penstock.engine.delivery import Deliveries
 from penstock.engine.dispatcher import Dispatcher
 from penstock.engine.quiet import UnderWay
@@ -19,7 +21,13 @@ from penstock.services.sqs.catalog import Memory
 from penstock.store.migrations import migrate
 from penstock.store.sqlite import SqliteStore
 
+T = TypeVar("T")
 ACCOUNT, REGION = "000000000000", "us-east-1"
+
+
+def redrive(name: str, maximum: int) -> str:
+    """A redrive policy that names a queue of the account."""
+    return json.dumps({"deadLetterTargetArn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}", "maxReceiveCount": maximum})
 
 
 class Alone:
@@ -47,6 +55,26 @@ class Alone:
         """Call an operation, checked as over HTTP."""
         call = Call("sqs", operation, request, ACCOUNT, REGION, root(ACCOUNT), "request", host="localhost:4566")
         return self.loop.run_until_complete(self.dispatcher.call_waiting(call))
+
+    def transact(self, work: Callable[[Context], T]) -> T:
+        """Run a work in one transaction of the service."""
+        call = Call("sqs", "Test", {}, ACCOUNT, REGION, root(ACCOUNT), "request")
+        return self.loop.run_until_complete(self.store.transact(lambda tx: work(Context(self.parts, tx, call))))
+
+    def receive(self, url: str, limit: int = 10, **request: Any) -> list[dict[str, Any]]:
+        """Receive up to ``limit`` messages."""
+        messages: list[dict[str, Any]] = self.call(
+            "ReceiveMessage", QueueUrl=url, MaxNumberOfMessages=limit, **request
+        ).get("Messages", [])
+        return messages
+
+    def bodies(self, url: str, limit: int = 10, **request: Any) -> list[str]:
+        """The bodies of up to ``limit`` messages received."""
+        return [message["Body"] for message in self.receive(url, limit, **request)]
+
+    def send(self, url: str, body: str, **request: Any) -> dict[str, Any]:
+        """Send a message."""
+        return self.call("SendMessage", QueueUrl=url, MessageBody=body, **request)
 
     def fails(self, operation: str, **request: Any) -> ApiError:
         """Call an operation that must fail, and return its error."""

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.services.sqs.alone import Alone
+from tests.services.sqs.alone import Alone, redrive
 
 RETENTION = 3600  # seconds
 MAX_RECEIVES = 4
@@ -47,8 +47,7 @@ class Machine(RuleBasedStateMachine):
         self.dead_letter = self.sqs.queue("dead" + suffix)
         self.url = self.sqs.queue(
             "queue" + suffix, DelaySeconds=delay, MessageRetentionPeriod=str(RETENTION),
-            RedrivePolicy='{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:dead%s","maxReceiveCount":%d}'
-            % (suffix, MAX_RECEIVES),
+            RedrivePolicy=redrive("dead" + suffix, MAX_RECEIVES),
         )  # fmt: skip
         self.delay = int(delay) * 1000
 
@@ -101,9 +100,7 @@ class Machine(RuleBasedStateMachine):
         handle = data.draw(st.sampled_from(message.handles))
         latest = handle == message.handles[-1]
         try:
-            self.sqs.call(
-                "ChangeMessageVisibility", QueueUrl=self.url, ReceiptHandle=handle, VisibilityTimeout=seconds
-            )
+            self.sqs.call("ChangeMessageVisibility", QueueUrl=self.url, ReceiptHandle=handle, VisibilityTimeout=seconds)
         except Exception:
             assert message not in self.present() or (self.fifo and not (latest and message.visible_at > self.now))
             return
@@ -162,7 +159,7 @@ class StandardQueue(Machine):
                 assert message.receives >= MAX_RECEIVES, f"{message.body} was given up too early"
                 message.dead = True
         taken = self.took(answer, timeout)
-        left = [m for m in visible if not m.dead and m.receives < MAX_RECEIVES or m in taken]
+        left = [m for m in visible if (not m.dead and m.receives < MAX_RECEIVES) or m in taken]
         assert len(taken) == min(limit, len(left)) or any(m.dead for m in visible)
         assert taken or not left, "there was something to receive"
 
@@ -193,9 +190,7 @@ class FifoQueue(Machine):
 
     @rule(limit=st.integers(1, 10), timeout=st.sampled_from([0, 5, 30]))
     def receive(self, limit: int, timeout: int) -> None:
-        before = {
-            group: [m for m in self.present() if m.group == group] for group in "ab"
-        }
+        before = {group: [m for m in self.present() if m.group == group] for group in "ab"}
         locked = {
             group for group, messages in before.items() if any(m.receives and m.visible_at > self.now for m in messages)
         }

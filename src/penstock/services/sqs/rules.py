@@ -13,12 +13,16 @@ from __future__ import annotations
 import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from heapq import heapify, heappop, heapreplace
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 from zlib import crc32
 
 from penstock.services.sqs.errors import InvalidParameterValue, ReceiptHandleIsInvalid
+
+T = TypeVar("T")
 
 # --- quotas
 BATCH_ENTRIES: Final = 10  # entries of one batch request
@@ -43,6 +47,8 @@ POLICY_STATEMENTS: Final = 20  # quotas-policies.html
 # --- our own bounds
 EXPIRED_SLICE: Final = 500  # expired messages removed in one go
 MOVE_SLICE: Final = 100  # messages moved in one transaction
+TENANTS: Final = 100  # tenants of a standard queue among which one receive is shared out
+TENANT_HELD: Final = 1000  # messages in flight of a tenant, beyond which it counts as having this many
 
 SEQUENCE_BASE: Final = 18_000_000_000_000_000_000  # sequence numbers have twenty digits
 
@@ -134,6 +140,31 @@ def group_ready_at(head_visible_at: int, held_until: int | None, now: int) -> in
     first message, so that groups are served in the order of what waits in them.
     """
     return head_visible_at if held_until is None or held_until <= now else max(head_visible_at, held_until)
+
+
+# --- fair queues
+
+
+def fair_share(waiting: Mapping[str | None, Sequence[T]], held: Mapping[str | None, int], limit: int) -> list[T]:
+    """Which of the waiting messages of each tenant a receive gets: the tenant with the fewest messages in flight is
+    served first, its oldest message first.
+
+    AWS says that a tenant with disproportionately many messages in flight must not delay the others, and not how
+    (docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html). Tenants that hold equally
+    many are served in the order of ``waiting``.
+    """
+    queues = [(held.get(tenant, 0), number, list(reversed(messages)))
+              for number, (tenant, messages) in enumerate(waiting.items()) if messages]  # fmt: skip
+    heapify(queues)
+    share: list[T] = []
+    while queues and len(share) < limit:
+        holds, number, messages = queues[0]
+        share.append(messages.pop())
+        if messages:
+            heapreplace(queues, (holds + 1, number, messages))
+        else:
+            heappop(queues)
+    return share
 
 
 # --- throughput

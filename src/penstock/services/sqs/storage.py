@@ -15,8 +15,16 @@ from penstock.engine.context import Context
 from penstock.engine.journal import DELIVERED, Delivery
 from penstock.services.sqs.catalog import Memory, Queue, arm, by_arn
 from penstock.services.sqs.errors import OverLimit
-from penstock.services.sqs.rules import EXPIRED_SLICE, IN_FLIGHT, group_ready_at, sequence_number
-from penstock.store.store import Reader
+from penstock.services.sqs.rules import (
+    EXPIRED_SLICE,
+    IN_FLIGHT,
+    TENANT_HELD,
+    TENANTS,
+    fair_share,
+    group_ready_at,
+    sequence_number,
+)
+from penstock.store.store import Reader, Row
 
 _INSERT: Final = (
     "INSERT INTO sqs_message (id, queue, event, message, visible_at, sent_at, sender, attributes, trace, tenant, grp,"
@@ -29,9 +37,22 @@ _COLUMNS: Final = (
 _MESSAGES: Final = f"SELECT {_COLUMNS} FROM sqs_message AS m LEFT JOIN event AS e ON e.id = m.event"
 _BARE: Final = f"SELECT {_COLUMNS.replace('e.payload', 'NULL')} FROM sqs_message AS m WHERE m.id = ? AND m.queue = ?"
 # visible_at > now - retention passes over what expired without looking at it: nothing is visible before it is sent.
-_VISIBLE: Final = (
-    f"{_MESSAGES} WHERE m.queue = ? AND m.visible_at > ? AND m.visible_at <= ? AND m.sent_at > ?"
-    " ORDER BY m.visible_at, m.sent_at, m.receives, m.id LIMIT ?"
+_SHOWN: Final = "m.visible_at > ? AND m.visible_at <= ? AND m.sent_at > ?"
+_OLDEST: Final = "ORDER BY m.visible_at, m.sent_at, m.receives, m.id LIMIT ?"
+_VISIBLE: Final = f"{_MESSAGES} WHERE m.queue = ? AND {_SHOWN} {_OLDEST}"
+_OF_TENANT: Final = f"{_MESSAGES} WHERE m.queue = ? AND m.tenant = ? AND {_SHOWN} {_OLDEST}"
+_TENANTS: Final = """
+WITH RECURSIVE each (tenant) AS (
+    SELECT min(tenant) FROM sqs_message WHERE queue = ? AND tenant IS NOT NULL
+    UNION ALL
+    SELECT (SELECT min(tenant) FROM sqs_message WHERE queue = ? AND tenant > each.tenant) FROM each
+    WHERE each.tenant IS NOT NULL
+)
+SELECT tenant FROM each WHERE tenant IS NOT NULL LIMIT ?
+"""
+_TENANT_HELD: Final = (
+    "SELECT count(*) FROM"
+    " (SELECT 1 FROM sqs_message WHERE queue = ? AND tenant = ? AND visible_at > ? AND receives > 0 LIMIT ?)"
 )
 _TAKE: Final = (
     "UPDATE sqs_message SET visible_at = ?, receives = receives + 1, received = ?,"
@@ -125,6 +146,8 @@ def _take_standard(cx: Context, queue: Queue, limit: int, max_bytes: int | None)
     size = 0
     while True:
         rows = cx.tx.all(_VISIBLE, (queue.id, cutoff, cx.now, cutoff, limit - len(taken)))
+        if any(row[12] is not None for row in rows):
+            rows = _shared_out(cx, queue, rows, limit - len(taken))
         buried = False
         for row in rows:
             message = Message(*row)
@@ -139,6 +162,20 @@ def _take_standard(cx: Context, queue: Queue, limit: int, max_bytes: int | None)
         # Messages in hand are still visible to the query, so there is no second look with any of them.
         if not buried or taken:
             return taken
+
+
+def _shared_out(cx: Context, queue: Queue, oldest_rows: list[Row], limit: int) -> list[Row]:
+    """Rows of visible messages as ``fair_share`` picks them; the oldest ones without a tenant count as one tenant's."""
+    cutoff = cx.now - queue.retention
+    tenants = [row[0] for row in cx.tx.all(_TENANTS, (queue.id, queue.id, TENANTS))]
+    waiting: dict[str | None, list[Row]] = {None: [row for row in oldest_rows if row[12] is None]}
+    held: dict[str | None, int] = {}
+    for tenant in tenants:
+        waiting[tenant] = cx.tx.all(_OF_TENANT, (queue.id, tenant, cutoff, cx.now, cutoff, limit))
+        row = cx.tx.one(_TENANT_HELD, (queue.id, tenant, cx.now, TENANT_HELD))
+        held[tenant] = row[0] if row else 0
+    oldest = sorted((rows[0][3:6] + rows[0][:1], tenant or "", tenant) for tenant, rows in waiting.items() if rows)
+    return fair_share({tenant: waiting[tenant] for _, _, tenant in oldest}, held, limit)
 
 
 def _take_fifo(cx: Context, queue: Queue, limit: int, max_bytes: int | None) -> list[Message]:

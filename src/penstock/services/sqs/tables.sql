@@ -58,6 +58,9 @@ CREATE INDEX sqs_message_group ON sqs_message (queue, grp) WHERE grp IS NOT NULL
 -- Those of a FIFO group that were received: while one of them is hidden the group is locked.
 CREATE INDEX sqs_message_held ON sqs_message (queue, grp, visible_at) WHERE grp IS NOT NULL AND receives > 0;
 
+-- The tenants of a standard queue, so that receives can be shared out among them.
+CREATE INDEX sqs_message_tenant ON sqs_message (queue, tenant, visible_at, sent_at, receives) WHERE tenant IS NOT NULL;
+
 -- A message group of a FIFO queue that has messages.
 CREATE TABLE sqs_group (
     queue    INTEGER NOT NULL,  -- sqs_queue.id

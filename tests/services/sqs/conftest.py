@@ -1,0 +1,17 @@
+"""SQS alone, for tests that need no HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.services.sqs.alone import Alone
+
+
+@pytest.fixture
+def sqs() -> Iterator[Alone]:
+    """SQS with nothing in it, on a clock that stands still."""
+    alone = Alone()
+    yield alone
+    alone.close()
