@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -21,13 +21,13 @@ def page_of(
     found = some(_after(request.get("NextToken")), limit + 1)
     if len(found) <= limit:
         return found, {}
-    return found[:limit], {"NextToken": urlsafe_b64encode(name_of(found[limit - 1]).encode()).decode()}
+    return found[:limit], {"NextToken": b64encode(name_of(found[limit - 1]).encode()).decode()}
 
 
 def _after(token: str | None) -> str:
     if not token:
         return ""
     try:
-        return urlsafe_b64decode(token.encode()).decode()
+        return b64decode(token, validate=True).decode()
     except (Base64Error, ValueError):
         raise ValidationException("Parameter nextToken is not valid: use the NextToken of the page before.") from None

@@ -31,8 +31,9 @@ _INPUTS: Final = ("Input", "InputPath", "InputTransformer")
 @operation
 def put_targets(cx: Context, request: Request) -> Response:
     """Add targets to a rule or replace those with the same ids; all of them or none."""
-    for target in request["Targets"]:
-        check(target)
+    arns = [_arn(target) for target in request["Targets"]]
+    for arn, target in zip(arns, request["Targets"], strict=True):
+        check(arn, target)
     bus = records.bus_of(cx, request.get("EventBusName"))
     rule = records.rule_of(cx, bus, request["Rule"])
     for target in request["Targets"]:
@@ -76,15 +77,21 @@ def _listed(target: Target) -> dict[str, Any]:
     return {"Id": target.id, "Arn": target.arn, **target.settings}
 
 
-def check(target: Mapping[str, Any]) -> None:
-    """Check one target; ValidationException in AWS's words, Unsupported for what this platform refuses."""
-    id_, text = target["Id"], target["Arn"]
+def _arn(target: Mapping[str, Any]) -> Arn:
     try:
-        arn = Arn.parse(text)
+        arn = Arn.parse(target["Arn"])
     except ValueError:
+        arn = None
+    if arn is None or (arn.service == "events" and not arn.resource.startswith("event-bus/")):
         raise ValidationException(
-            f"Parameter {text} is not valid. Reason: Provided Arn is not in correct format."
-        ) from None
+            f"Parameter {target['Arn']} is not valid. Reason: Provided Arn is not in correct format."
+        )
+    return arn
+
+
+def check(arn: Arn, target: Mapping[str, Any]) -> None:
+    """Check one target; ValidationException in AWS's words, Unsupported for what this platform refuses."""
+    id_ = target["Id"]
     for name in sorted(REFUSED):
         if target.get(name) is not None:
             raise Unsupported(
@@ -92,7 +99,7 @@ def check(target: Mapping[str, Any]) -> None:
             )
     if arn.service not in SERVICES:
         raise Unsupported(
-            f"the target {text} is not supported: targets here are SQS queues, Lambda functions and event buses; "
+            f"the target {arn} is not supported: targets here are SQS queues, Lambda functions and event buses; "
             "have one of these pass the event on"
         )
     if (
@@ -101,8 +108,6 @@ def check(target: Mapping[str, Any]) -> None:
         and not (target.get("SqsParameters") or {}).get("MessageGroupId")
     ):
         raise ValidationException(f"Parameter(s) SqsParameters must be specified for target: {id_}.")
-    if arn.service == "events" and not arn.resource.startswith("event-bus/"):
-        raise ValidationException(f"Parameter {text} is not valid. Reason: Provided Arn is not in correct format.")
     _check_input(arn, id_, target)
 
 
