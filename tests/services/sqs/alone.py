@@ -35,6 +35,7 @@ class Alone:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        self.trace_header = ""  # what the X-Amzn-Trace-Id header of requests says
         machine = MachineClock()
         self.clock = PlatformClock(machine)
         self.clock.freeze()
@@ -53,7 +54,9 @@ class Alone:
 
     def call(self, operation: str, **request: Any) -> dict[str, Any]:
         """Call an operation, checked as over HTTP."""
-        call = Call("sqs", operation, request, ACCOUNT, REGION, root(ACCOUNT), "request", host="localhost:4566")
+        call = Call(
+            "sqs", operation, request, ACCOUNT, REGION, root(ACCOUNT), "request", self.trace_header, "localhost:4566"
+        )
         return self.loop.run_until_complete(self.dispatcher.call_waiting(call))
 
     def transact(self, work: Callable[[Context], T]) -> T:

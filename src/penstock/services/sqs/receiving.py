@@ -128,6 +128,9 @@ def _checked(queue: Queue, request: Request) -> tuple[int, int, int]:
                 " Reason: The request include parameter that is not valid for this queue type."
             )
         check_fifo_name(attempt, "ReceiveRequestAttemptId")
+    for name in _system_names(request):
+        if name not in SYSTEM_ATTRIBUTES and name not in QUEUE_ATTRIBUTES:
+            raise InvalidAttributeName(f"Unknown Attribute {name}.")
     return limit, visibility, wait
 
 
@@ -176,11 +179,12 @@ def _remember_attempt(cx: Context, queue: Queue, attempt: str, taken: list[Messa
 # --- what a receiver is told
 
 
+def _system_names(request: Request) -> list[str]:
+    return [*(request.get("MessageSystemAttributeNames") or ()), *(request.get("AttributeNames") or ())]
+
+
 def _told(queue: Queue, taken: list[Message], request: Request) -> list[Response]:
-    system = [*(request.get("MessageSystemAttributeNames") or ()), *(request.get("AttributeNames") or ())]
-    for name in system:
-        if name not in SYSTEM_ATTRIBUTES and name not in QUEUE_ATTRIBUTES:
-            raise InvalidAttributeName(f"Unknown Attribute {name}.")
+    system = _system_names(request)
     names = request.get("MessageAttributeNames") or ()
     return [told(queue, message, system, names) for message in taken]
 
