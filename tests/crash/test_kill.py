@@ -121,7 +121,8 @@ def settle(server: Server) -> None:
     """Let everything happen that is due, and what a dead server's messages in flight still wait for."""
     server.own("POST", "/clock/freeze", {})
     for _ in range(3):
-        assert server.own("POST", "/quiet", {})["quiet"]
+        quiet = server.own("POST", "/quiet", {})
+        assert quiet["quiet"], quiet
         server.own("POST", "/clock/advance", {"bySeconds": 61})
     quiet = server.own("POST", "/quiet", {})
     assert quiet["quiet"], quiet
