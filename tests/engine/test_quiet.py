@@ -15,6 +15,7 @@ from tests.engine.test_delivery import WORKS_ARN, book, emit
 
 async def test_an_unsynced_change_is_not_quiet(tmp_path: Path) -> None:
     async with engine(tmp_path, SHELF, WORKS) as on:
+        await on.settle()
         on.store.submit(lambda tx: tx.write("INSERT INTO platform_value VALUES ('x', '1')"))
         assert on.quiet.look().busy == ["changes are being made durable"]
         await on.settle()
