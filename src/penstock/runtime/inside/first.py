@@ -107,6 +107,10 @@ def _function(zygote, message: dict, life: socket.socket, spaces: bool) -> None:
             sandbox.restrict(message["readable"], message["writable"])
         os.chdir(message["environment"]["LAMBDA_TASK_ROOT"])
         os.listdir(".")
+    except PermissionError as error:
+        advice = f"the function's user may not read {message['code']}: chmod -R a+rX {message['code']}"
+        life.send(f"fail {error.strerror}: {advice}".encode())
+        os._exit(1)
     except (OSError, sandbox.Denied) as error:
         life.send(f"fail {error}".encode())
         os._exit(1)
