@@ -51,7 +51,12 @@ SERVICE = Service(
     resources=(QUEUE, QUEUE_POLICY),
     start=start,
     reset=reset,
-    holds=("SELECT event FROM sqs_message", "SELECT event FROM sqs_move WHERE status = 'RUNNING'"),
+    # Most messages stand where their event's id says, so that the first query is a look at the primary key.
+    holds=(
+        "SELECT id FROM sqs_message",
+        "SELECT event FROM sqs_message WHERE event <> id",
+        "SELECT event FROM sqs_move WHERE status = 'RUNNING'",
+    ),
     outside=peeking.outside,
     throttling="RequestThrottled",
 )

@@ -7,6 +7,7 @@ makes a message visible. How long it waits at most is the machine's time.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -91,6 +92,9 @@ async def receive_message(cx: WaitingContext, request: Request) -> Response:
                 cx.memory.arm(cx.parts, queue.arn, due)
             if not noted and not await cx.woken(queue.arn, remaining):
                 return {}
+    except asyncio.CancelledError:
+        wakes.wake(queue.arn)  # whoever waits next may have been meant to get what this one was woken for
+        raise
     finally:
         stop()
 

@@ -35,7 +35,9 @@ _COLUMNS: Final = (
     " m.attributes, m.trace, m.tenant, m.grp, m.dedup, m.origin, e.payload"
 )
 _MESSAGES: Final = f"SELECT {_COLUMNS} FROM sqs_message AS m LEFT JOIN event AS e ON e.id = m.event"
-_BARE: Final = f"SELECT {_COLUMNS.replace('e.payload', 'NULL')} FROM sqs_message AS m WHERE m.id = ? AND m.queue = ?"
+_BARE_MESSAGES: Final = f"SELECT {_COLUMNS.replace('e.payload', 'NULL')} FROM sqs_message AS m"
+_BARE: Final = f"{_BARE_MESSAGES} WHERE m.id = ? AND m.queue = ?"
+_BARE_OF_EVENT: Final = f"{_BARE_MESSAGES} WHERE m.event = ? AND m.event <> m.id"
 # visible_at > now - retention passes over what expired without looking at it: nothing is visible before it is sent.
 _SHOWN: Final = "m.visible_at > ? AND m.visible_at <= ? AND m.sent_at > ?"
 _OLDEST: Final = "ORDER BY m.visible_at, m.sent_at, m.receives, m.id LIMIT ?"
@@ -280,12 +282,9 @@ def messages_in(cx: Context, queue: Queue, ids: Iterable[int]) -> list[Message]:
 
 def held_of_event(cx: Context, queue: Queue, event: int) -> list[Message]:
     """The messages of this event that are hidden now."""
-    row = cx.one(f"{_MESSAGES} WHERE m.id = ? AND m.queue = ?", (event, queue.id))
-    if row is not None:
-        return [Message(*row)] if row[3] > cx.now else []
-    # Not where it was sent to first: it was delivered or moved here.
-    rows = cx.all(f"{_MESSAGES} WHERE m.queue = ? AND m.visible_at > ? AND m.event = ?", (queue.id, cx.now, event))
-    return [Message(*row) for row in rows]
+    rows = cx.all(_BARE, (event, queue.id))
+    rows += cx.all(f"{_BARE_OF_EVENT} AND m.queue = ?", (event, queue.id))
+    return [message for message in (Message(*row) for row in rows) if message.visible_at > cx.now]
 
 
 def remove(cx: Context, queue: Queue, ids: Iterable[int], groups: Iterable[str | None] = ()) -> None:
@@ -447,6 +446,12 @@ def drain(cx: Context, queue_id: int) -> int:
     if gone < EXPIRED_SLICE:
         for table in ("sqs_group", "sqs_dedup", "sqs_attempt", "sqs_emptied"):
             cx.write(f"DELETE FROM {table} WHERE queue = ?", (queue_id,))
+        memory: Memory = cx.memory
+
+        def forget() -> None:
+            memory.taken.pop(queue_id, None)
+
+        cx.after(forget)
     return gone
 
 

@@ -58,6 +58,8 @@ CREATE INDEX sqs_message_group ON sqs_message (queue, grp) WHERE grp IS NOT NULL
 -- Those of a FIFO group that were received: while one of them is hidden the group is locked.
 CREATE INDEX sqs_message_held ON sqs_message (queue, grp, visible_at) WHERE grp IS NOT NULL AND receives > 0;
 
+-- Messages by event, where that is not their own place: those that were delivered or moved here.
+CREATE INDEX sqs_message_event ON sqs_message (event) WHERE event <> id;
 -- The tenants of a standard queue, so that receives can be shared out among them.
 CREATE INDEX sqs_message_tenant ON sqs_message (queue, tenant, visible_at, sent_at, receives) WHERE tenant IS NOT NULL;
 
