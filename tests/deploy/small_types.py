@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +14,8 @@ from penstock.base.clock import MachineClock, PlatformClock
 from penstock.base.errors import ApiError
 from penstock.base.names import Names
 from penstock.deploy.applications import Application, Applications, Progress, Result
+from penstock.deploy.prepare import prepare
+from penstock.deploy.preparing import Prepared, Wish
 from penstock.engine.access import Keys
 from penstock.engine.context import Context, Parts, WaitingContext
 from penstock.engine.quiet import UnderWay
@@ -109,6 +111,13 @@ async def _create_label(cx: WaitingContext, declared: Declared) -> Physical:
     return Physical(str(await cx.transact(work)))
 
 
+async def _find_label(cx: WaitingContext, declared: Declared) -> Physical | None:
+    row = await cx.transact(
+        lambda inner: inner.one("SELECT max(id) FROM label WHERE box = ?", (declared.properties["Box"],))
+    )
+    return None if row is None or row[0] is None else Physical(str(row[0]))
+
+
 async def _update_label(cx: WaitingContext, new: Declared, old: Declared, physical: Physical) -> Physical:
     text = str(new.properties.get("Text", ""))
     await cx.transact(lambda inner: inner.write("UPDATE label SET text = ? WHERE id = ?", (text, int(physical.id))))
@@ -130,8 +139,13 @@ BOX = ResourceType(
 )  # fmt: skip
 LABEL = ResourceType(
     "Toy::Shelf::Label", _create_label, _update_label, _delete_label, executed=frozenset({"Box", "Text"}),
-    required=frozenset({"Box"}), replaced_by=frozenset({"Box"}),
+    required=frozenset({"Box"}), replaced_by=frozenset({"Box"}), find=_find_label,
 )  # fmt: skip
+
+
+async def _prepare_here(wish: Wish, say: Callable[[str], None]) -> Prepared:
+    """As the server does it, without a process for it: tests/deploy/test_preparing.py has that."""
+    return prepare(wish, say)
 
 
 class Given(Registry):
@@ -167,7 +181,7 @@ class Shelf:
             spawn=self.spawn, environments=nothing, pump=nothing, tokens=nothing, quiet=nothing, control=nothing,
             blobs=Blobs(self.data / "blobs"),
         )  # fmt: skip
-        self.applications = Applications(self.parts, registry, data=self.data)
+        self.applications = Applications(self.parts, registry, data=self.data, prepare=_prepare_here)
 
     def spawn(self, work: Coroutine[Any, Any, Any], what: str) -> None:
         self.tasks.append(asyncio.get_running_loop().create_task(work, name=what))

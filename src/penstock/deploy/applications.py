@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -62,6 +62,7 @@ class Result:
 
 
 Tell = Callable[[Progress], None]
+Prepare = Callable[[Wish, Callable[[str], None]], Awaitable[Prepared]]
 
 
 def _silent(progress: Progress) -> None:
@@ -72,14 +73,16 @@ class Applications:
     """The applications of one platform.
 
     ``data`` is the platform's data directory, ``cache`` where installed requirements are kept between runs, and
-    ``environment`` what build tools get as theirs.
+    ``environment`` what build tools get as theirs. ``prepare`` loads, transforms and builds a template.
     """
 
     def __init__(
         self, parts: Parts, registry: Registry, *, data: Path | None = None, cache: Path | None = None,
         environment: Mapping[str, str] | None = None,
+        prepare: Prepare = preparing.prepare,
     ) -> None:  # fmt: skip
         self._parts = parts
+        self._prepare_template = prepare
         self._registry = registry
         data = data or parts.blobs.root.parent
         self._data = data
@@ -136,7 +139,7 @@ class Applications:
         def say(text: str) -> None:
             tell(Progress(application.name, "BUILDING", message=text))
 
-        return await preparing.prepare(
+        return await self._prepare_template(
             Wish(
                 template=application.template.absolute(),
                 given=application.parameters,
