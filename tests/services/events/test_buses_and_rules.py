@@ -206,7 +206,8 @@ def test_what_comes_later_is_refused_by_name(events: Any, operation: str) -> Non
             "AuthParameters": {"ApiKeyAuthParameters": {"ApiKeyName": "n", "ApiKeyValue": "v"}},
         },
         "create_api_destination": {
-            "Name": "d", "ConnectionArn": "arn:aws:events:us-east-1:000000000000:connection/c/11111111-1111-1111-1111-111111111111",
+            "Name": "d",
+            "ConnectionArn": "arn:aws:events:us-east-1:000000000000:connection/c/11111111-1111-1111-1111-111111111111",
             "InvocationEndpoint": "https://example.com", "HttpMethod": "POST",
         },
     }  # fmt: skip

@@ -169,6 +169,19 @@ def test_a_fifo_queue_gets_the_group_the_target_names(shop: Shop) -> None:
     assert {message["Attributes"]["MessageGroupId"] for message in messages} == {"orders"}
 
 
+def test_a_log_group_gets_a_log_event(shop: Shop, platform: Any) -> None:
+    logs = platform.client("logs")
+    logs.create_log_group(logGroupName="/events")
+    arn = shop.arn("logs", "log-group:/events")
+    paths = {"time": "$.time", "total": "$.detail.total"}
+    template = {"InputPathsMap": paths, "InputTemplate": '{"timestamp": <time>, "message": "costs <total>"}'}
+    shop.rule("r", {"source": ["shop"]}, {"Id": "l", "Arn": arn}, {"Id": "t", "Arn": arn, "InputTransformer": template})
+    event = shop.put({"total": 7}, Time=1_700_000_000)
+    first, second = sorted(logs.filter_log_events(logGroupName="/events")["events"], key=lambda one: one["timestamp"])
+    assert (first["timestamp"], first["message"]) == (1_700_000_000_000, "costs 7")
+    assert json.loads(second["message"])["id"] == event == second["logStreamName"]
+
+
 def test_what_a_gone_target_cannot_take_goes_to_the_dead_letter_queue_at_once(shop: Shop) -> None:
     dead = {"DeadLetterConfig": {"Arn": shop.queue("dead")}}
     gone = shop.queue("gone")

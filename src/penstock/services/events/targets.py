@@ -18,7 +18,8 @@ from penstock.services.events.pages import page_of
 from penstock.services.events.records import Target
 from penstock.services.events.rules import RESERVED, TARGETS
 
-SERVICES: Final = ("sqs", "lambda", "events")  # that can be targets here
+SERVICES: Final = ("sqs", "lambda", "events", "logs")  # that can be targets here
+_SUPPORTED: Final = "targets here are SQS queues, Lambda functions, log groups and event buses"
 REFUSED: Final = frozenset(
     {
         "AppSyncParameters", "BatchParameters", "EcsParameters", "HttpParameters", "KinesisParameters",
@@ -94,14 +95,9 @@ def check(arn: Arn, target: Mapping[str, Any]) -> None:
     id_ = target["Id"]
     for name in sorted(REFUSED):
         if target.get(name) is not None:
-            raise Unsupported(
-                f"{name} of PutTargets (events) is not supported: targets are SQS queues, Lambda functions and buses"
-            )
+            raise Unsupported(f"{name} of PutTargets (events) is not supported: {_SUPPORTED}")
     if arn.service not in SERVICES:
-        raise Unsupported(
-            f"the target {arn} is not supported: targets here are SQS queues, Lambda functions and event buses; "
-            "have one of these pass the event on"
-        )
+        raise Unsupported(f"the target {arn} is not supported: {_SUPPORTED}; have one of these pass the event on")
     if (
         arn.service == "sqs"
         and arn.resource.endswith(".fifo")

@@ -6,6 +6,7 @@ from penstock.engine.operation import operations_of
 from penstock.engine.service import Service
 from penstock.services.logs import events, groups, retention, streams, writing
 from penstock.services.logs.resources import RESOURCES
+from penstock.services.logs.target import GroupTarget
 
 SERVICE = Service(
     "logs",
@@ -13,6 +14,7 @@ SERVICE = Service(
     model="logs",
     package=__name__,
     tables=["tables.sql"],
+    target=GroupTarget(),
     resources=RESOURCES,
     memory=retention.Sweeping,
     start=retention.start,

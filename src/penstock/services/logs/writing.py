@@ -72,6 +72,19 @@ def append_output(cx: Context, request: Request) -> Response:
     return {}
 
 
+def append(cx: Context, group_name: str, stream_name: str, lines: Iterable[rules.Line]) -> None:
+    """Write what another service delivers to a group that exists; makes the stream. ResourceNotFound."""
+    row = cx.one(_FIND, (stream_name, cx.account, cx.region, group_name))
+    if row is None:
+        raise ResourceNotFound(NO_GROUP)
+    group, retention_days, stream = row
+    if stream is None:
+        stream = cx.names.id()
+        cx.write(_INSERT_STREAM, (stream, group, stream_name, cx.now))
+    _write(cx, group, stream, lines)
+    _written(cx, group_name, retention_days)
+
+
 def _platform_lines(cx: Context, lines: Iterable[rules.Line]) -> list[rules.Line]:
     clock = cx.parts.clock
     latest = 0
