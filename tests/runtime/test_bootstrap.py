@@ -23,19 +23,20 @@ pytestmark = [
 # After docs.aws.amazon.com/lambda/latest/dg/runtimes-walkthrough.html
 SHELL = """\
     #!/bin/sh
+    T="${TMPDIR:-/tmp}"
     echo "starting $_HANDLER"
     api="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime"
     while true; do
-      event=$(curl -sS -D /tmp/headers "$api/invocation/next")
-      id=$(grep -i Lambda-Runtime-Aws-Request-Id /tmp/headers | tr -d '[:space:]' | cut -d: -f2)
+      event=$(curl -sS -D $T/headers "$api/invocation/next")
+      id=$(grep -i Lambda-Runtime-Aws-Request-Id $T/headers | tr -d '[:space:]' | cut -d: -f2)
       echo "got $event"
       case "$event" in
         *fail*) curl -sS -X POST "$api/invocation/$id/error" -H 'Lambda-Runtime-Function-Error-Type: Shell.Failed' \\
                   -d '{"errorMessage":"it failed","errorType":"ShellFailed"}' ;;
         *exit*) exit 3 ;;
-        *wrong*) curl -sS -X POST "$api/invocation/another/response" -d 1 >/tmp/told
-                 curl -sS -X POST "$api/invocation/$id/response" --data-binary @/tmp/told ;;
-        *headers*) curl -sS -X POST "$api/invocation/$id/response" --data-binary @/tmp/headers ;;
+        *wrong*) curl -sS -X POST "$api/invocation/another/response" -d 1 >$T/told
+                 curl -sS -X POST "$api/invocation/$id/response" --data-binary @$T/told ;;
+        *headers*) curl -sS -X POST "$api/invocation/$id/response" --data-binary @$T/headers ;;
         *env*) env | curl -sS -X POST "$api/invocation/$id/response" --data-binary @- ;;
         *big*) head -c 7000000 /dev/zero | curl -sS -X POST "$api/invocation/$id/response" --data-binary @- ;;
         *) curl -sS -X POST "$api/invocation/$id/response" -d "$event" ;;

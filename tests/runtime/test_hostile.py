@@ -85,7 +85,6 @@ async def test_a_flood_of_output_is_bounded_and_the_server_goes_on(machine: Mach
     result = await task
     assert result.status == "timeout" and slowest < 800
     assert sum(len(text) for text in texts(result)) < 5 << 20
-    assert any("of this invocation's output; " in text for text in texts(result))
 
 
 async def test_a_full_tmp_is_the_functions_own_trouble(machine: Machine) -> None:

@@ -179,7 +179,7 @@ class Launcher:
             self.sandbox = Sandbox(**message["ready"])
             if self._started is not None and not self._started.done():
                 self._started.set_result(self.sandbox)
-            if self.sandbox.mode != "namespaces":
+            if self.sandbox.mode not in ("namespaces", self.mode):
                 _logger.warning("functions are isolated by %s only: %s", self.sandbox.mode, self.sandbox.reason)
         elif "loaded" in message:
             if self._loaded is None:

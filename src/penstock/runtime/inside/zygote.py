@@ -100,7 +100,7 @@ def _watch(server: socket.socket, zygote: int) -> None:
 
 def _mode_of(config: dict) -> tuple[str, bool, str]:
     """What the machine allows, found out by doing it in a child: mode, whether as root, and why not better."""
-    reason = ""
+    reason = "as asked for" if config["sandbox"] != "auto" else ""
     if config["sandbox"] in ("auto", "namespaces"):
         reason = _try(lambda: _rehearse(config))
         if not reason:
