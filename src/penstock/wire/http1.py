@@ -8,30 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections import deque
 from collections.abc import AsyncIterator
-from functools import lru_cache
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 import orjson
 
 from penstock.engine.body import FileBody
-from penstock.wire.chunked import ChunkedBody, unpacked
+from penstock.wire.heads import answer_bytes, headers_of, whole_request
+from penstock.wire.intake import Intake, TooLong
 from penstock.wire.limits import (
     BODY_SECONDS,
     HEAD_BYTES,
     HEAD_SECONDS,
     HEADERS,
     IDLE_SECONDS,
-    MEMORY_BYTES,
     PIPELINED,
     WRITE_BUFFER_BYTES,
     WRITE_SECONDS,
 )
-from penstock.wire.spool import Spool
+from penstock.wire.sending import file_pieces
 from penstock.wire.values import Request, Response
 
 if TYPE_CHECKING:
@@ -41,32 +38,7 @@ log = logging.getLogger("penstock.wire")
 
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_FILE_PIECE_BYTES = 256 << 10  # of a file read and sent at once
 _IDLE, _HEAD, _BODY = 0, 1, 2
-_REQUEST_LINE = re.compile(rb"(POST|GET|PUT|DELETE|HEAD|PATCH|OPTIONS) (/[\x21-\x7e]*) HTTP/1\.1\r\n")
-_HEADER = re.compile(rb"\r\n([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\r\n\0]*)(?<![ \t])")
-_PARSERS_OWN = frozenset(
-    {"transfer-encoding", "upgrade", "expect", "connection", "content-encoding", "x-amz-decoded-content-length"}
-)
-
-
-@lru_cache(maxsize=512)
-def _status_lines(status: int, content_type: str, request_id_header: str) -> bytes:
-    try:
-        phrase = HTTPStatus(status).phrase
-    except ValueError:
-        phrase = "Status"
-    lines = f"HTTP/1.1 {status} {phrase}\r\n"
-    if content_type:
-        lines += f"Content-Type: {_clean(content_type)}\r\n"
-    if request_id_header:
-        lines += f"{request_id_header}: "
-    return lines.encode("utf-8", "surrogateescape")
-
-
-def _clean(text: str) -> str:
-    """A header's value that cannot end its line: what callers send must not become headers of our answers."""
-    return text.replace("\r", " ").replace("\n", " ").replace("\0", " ") if not text.isprintable() else text
 
 
 class Exchange:
@@ -106,17 +78,12 @@ class Http1Connection(asyncio.Protocol):
         self._writable: asyncio.Event | None = None
         self._write_paused = False
         self._streaming: asyncio.Task[None] | None = None
-        self._opening = b""
+        self._opening: bytes | None = b""
         self._peer = ""
         self._url = b""
         self._raw_headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._limit = MEMORY_BYTES
-        self._request: Request | None = None
-        self._spool: Spool | None = None
-        self._unchunk: ChunkedBody | None = None
+        self._intake: Intake | None = None
         self._ended = False
         self._parsing = False
 
@@ -137,9 +104,9 @@ class Http1Connection(asyncio.Protocol):
         """The client is gone; operations under way run to their end, and nobody hears of it."""
         self.closing = self._ended = True
         self.listener.closed(self)
-        if self._spool is not None:
-            self._spool.abort()
-            self._spool = None
+        if self._intake is not None:
+            self._intake.abort()
+            self._intake = None
         if self._streaming is not None:
             self._streaming.cancel()
         if self._writable is not None:
@@ -166,10 +133,10 @@ class Http1Connection(asyncio.Protocol):
             self._parsing = True
         if self._state == _BODY:
             self.since = self.listener.now
-        elif self._state == _HEAD or len(data) > HEAD_BYTES:
-            # A head is either in one piece, or counted piece by piece.
+        elif self._state == _HEAD:
+            # Where in its first piece a head began is not known; what follows is counted.
             self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES and self._state == _HEAD:
+            if self._head_bytes > HEAD_BYTES:
                 self._refuse(431, f"The head of the request is longer than {HEAD_BYTES} bytes.")
                 return
         try:
@@ -184,51 +151,28 @@ class Http1Connection(asyncio.Protocol):
             self._refuse(400, f"This is not an HTTP request that can be read: {error}")
 
     def _read_whole(self, data: bytes) -> bytes:
-        """Take the requests that are in this piece whole, and return what is left for the parser.
-
-        Nearly every AWS request is one small piece with a length. Reading it here takes a third of the time that
-        the parser's callbacks do; whatever is not plainly such a request is the parser's, from its first byte.
-        """
-        while True:
-            end = data.find(b"\r\n\r\n", 0, HEAD_BYTES)
-            if end < 0 or self._ended:
-                return b"" if self._ended else data
-            head = data[: end + 2]
-            line = _REQUEST_LINE.match(head)
-            if line is None:
+        """Take the requests that are in this piece whole, and return what is left for the parser."""
+        while not self._ended:
+            found = whole_request(data, self.listener.header_names, self._peer)
+            if found is None:
                 return data
-            pairs = _HEADER.findall(head, line.end() - 2)
-            lines = head.count(b"\n")
-            if len(pairs) != lines - 1 or head.count(b"\r") != lines or lines > HEADERS:
-                return data
-            headers = self._headers_of(pairs)
-            if not _PARSERS_OWN.isdisjoint(headers) or "host" not in headers:
-                return data
-            length = headers.get("content-length", "0")
-            if not length.isdecimal() or len(length) > 7:
-                return data
-            total = end + 4 + int(length)
-            if len(data) < total or int(length) > MEMORY_BYTES:
-                return data
-            path, _, query = line[2].decode("latin-1").partition("?")
-            request = Request(
-                line[1].decode(), path, query, headers, data[end + 4 : total], headers["host"], self._peer
-            )
+            request, size = found
             self.since = self.listener.now
             exchange = Exchange(self, request, self.closing, False)
             self.exchanges.append(exchange)
             if len(self.exchanges) >= PIPELINED:
                 self._hold()
             self._start(exchange)
-            if len(data) == total:
-                return b""
-            data = data[total:]
+            if len(data) == size:
+                break
+            data = data[size:]
+        return b""
 
     def _maybe_http2(self, data: bytes) -> bool:
         """Whether these are (the beginning of) HTTP/2's first bytes; only a connection's first bytes can be."""
-        data = self._opening + data
+        data = (self._opening or b"") + data
         if not HTTP2_PREFACE.startswith(data[: len(HTTP2_PREFACE)]):
-            opening, self._opening = self._opening, None  # type: ignore[assignment]
+            opening, self._opening = self._opening, None
             if opening:
                 self.data_received(data)
                 return True
@@ -261,7 +205,7 @@ class Http1Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _unhold(self) -> None:
-        full = len(self.exchanges) >= PIPELINED or (self._spool is not None and self._spool.full)
+        full = len(self.exchanges) >= PIPELINED or (self._intake is not None and self._intake.full)
         if not self._reading and not self._write_paused and not full and self._transport is not None:
             self._reading = True
             self._transport.resume_reading()
@@ -283,8 +227,7 @@ class Http1Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         self._parsing = True
-        self._url, self._raw_headers, self._head_bytes = b"", [], 0
-        self._pieces, self._size, self._limit, self._request = [], 0, MEMORY_BYTES, None
+        self._url, self._raw_headers, self._head_bytes, self._intake = b"", [], 0, None
         self._state, self.since = _HEAD, self.listener.now
 
     def on_url(self, url: bytes) -> None:
@@ -301,10 +244,13 @@ class Http1Connection(asyncio.Protocol):
         """The head is there: is the body welcome?"""
         if self._ended:
             return
-        if len(self._raw_headers) > HEADERS:
-            self._refuse(431, f"The request has more than {HEADERS} headers.")
+        size = sum(len(name) + len(value) for name, value in self._raw_headers)
+        if len(self._raw_headers) > HEADERS or size > HEAD_BYTES:
+            self._refuse(431, f"The request has more than {HEADERS} headers or {HEAD_BYTES} bytes of them.")
             return
-        headers = self._read_headers()
+        # What follows now would be trailers: nothing here uses any, and they must not change what the head said.
+        pairs, self._raw_headers = self._raw_headers, []
+        headers = headers_of(pairs, self.listener.header_names)
         path, _, query = self._url.decode("latin-1").partition("?")
         host = headers.get("host", "")
         if not path.startswith("/"):
@@ -313,114 +259,51 @@ class Http1Connection(asyncio.Protocol):
             self._refuse(400, "The Host header is missing.")
             return
         method = self._parser.get_method().decode("latin-1")
-        self._request = Request(method, path or "/", query, headers, b"", host, self._peer)
+        request = Request(method, path or "/", query, headers, b"", host, self._peer)
+        self._intake = Intake(self.listener, request, self._unhold)
         self._state = _BODY
-        self._unchunk = self.front.chunked_body(self._request)
-        length = headers.get("content-length")
-        if length is not None and len(length) > 7 and not self._welcome(int(length)):
-            return
-        if "expect" in headers and headers["expect"].lower() == "100-continue" and self._transport is not None:
-            # Only when nothing waits before it: the client reads it as the next thing on the connection.
-            if not self.exchanges and self._parser.get_http_version() != "1.0":
-                self._transport.write(_CONTINUE)
-
-    def _read_headers(self) -> dict[str, str]:
-        """The headers by name in lower case; one that came twice is joined."""
-        pairs, self._raw_headers = self._raw_headers, []
-        # What follows now would be trailers: nothing here uses any, and they must not change what the head said.
-        return self._headers_of(pairs)
-
-    def _headers_of(self, pairs: list[tuple[bytes, bytes]]) -> dict[str, str]:
-        names = self.listener.header_names
         try:
-            headers = {names[name]: value.decode() for name, value in pairs}
-            if len(headers) == len(pairs):
-                return headers
-        except UnicodeDecodeError:
-            pass
-        headers = {}
-        for name, value in pairs:
-            key = names[name]
-            text = _text(value)
-            if key in headers:
-                text = f"{headers[key]},{text}" if key != "cookie" else f"{headers[key]}; {text}"
-            headers[key] = text
-        return headers
-
-    def _welcome(self, size: int) -> bool:
-        """Whether a body of this size is taken; it is refused before it is sent where possible."""
-        assert self._request is not None
-        if size > MEMORY_BYTES and self._limit == MEMORY_BYTES:
-            self._limit = self.front.body_limit(self._request)
-        if size > self._limit and size > MEMORY_BYTES:
-            self._refuse(413, f"The body is longer than {self._limit} bytes, which is the most this operation takes.")
-            return False
-        return True
+            self._intake.expect(int(headers.get("content-length", 0)))
+        except TooLong as error:
+            self._refuse(413, str(error))
+            return
+        # Only when nothing waits before it: the client reads it as the next thing on the connection.
+        expects = headers.get("expect", "").lower() == "100-continue"
+        if expects and self._transport is not None and not self.exchanges and self._parser.get_http_version() != "1.0":
+            self._transport.write(_CONTINUE)
 
     def on_body(self, data: bytes) -> None:
         """A piece of the body."""
-        if self._ended:
+        intake = self._intake
+        if self._ended or intake is None:
             return
-        if self._unchunk is not None:
-            for piece in self._unchunk.feed(data):
-                self._take(piece)
-        else:
-            self._take(data)
-
-    def _take(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._spool is None:
-            if self._size <= MEMORY_BYTES:
-                self._pieces.append(data)
-                return
-            self._spool = self.listener.spool(self._unhold)
-            for piece in self._pieces:
-                self._spool.feed(piece)
-            self._pieces = []
-        if not self._welcome(self._size):
+        try:
+            intake.feed(data)
+        except TooLong as error:
+            self._refuse(413, str(error))
             return
-        self._spool.feed(data)
-        if self._spool.full:
+        if intake.full:
             self._hold()
 
     def on_message_complete(self) -> None:
         """The request is complete."""
-        request = self._request
-        if self._ended or request is None:
+        intake = self._intake
+        if self._ended or intake is None:
             return
         self._state = _IDLE
         self._parsing = False
+        self._intake = None
         self.since = self.listener.now
-        version = self._parser.get_http_version()
-        if self._unchunk is not None:
-            unpacked(request, self._unchunk)
-            self._unchunk = None
         keep = self._parser.should_keep_alive() and not self.closing
-        exchange = Exchange(self, request, not keep, version == "1.0")
+        exchange = Exchange(self, intake.request, not keep, self._parser.get_http_version() == "1.0")
         self.exchanges.append(exchange)
         if not keep:
             self._ended = True  # nothing that follows on this connection is read
-        if len(self.exchanges) >= PIPELINED:
+        if len(self.exchanges) >= PIPELINED or not intake.in_memory:
             self._hold()
-        spool = self._spool
-        if spool is None:
-            pieces = self._pieces
-            request.body = pieces[0] if len(pieces) == 1 else b"".join(pieces) if pieces else b""
-            self._start(exchange)
-        else:
-            self._spool = None
-            self._hold()
-            spool.finish(lambda body, error: self._spooled(exchange, spool, body, error))
-
-    def _spooled(self, exchange: Exchange, spool: Spool, body: FileBody | None, error: OSError | None) -> None:
-        if body is None:
-            log.error("a request body could not be written to a file: %s", error)
-            exchange.answer(_plain(503, "There is no room for the request body: free disk space and try again."))
-            return
-        exchange.request.body = body
-        exchange.request.content_sha256 = spool.sha256
-        self._start(exchange)
-        self._unhold()
+        intake.finish(lambda request: self._start(exchange))
+        if not intake.in_memory:
+            self._unhold()
 
     def _start(self, exchange: Exchange) -> None:
         try:
@@ -438,10 +321,11 @@ class Http1Connection(asyncio.Protocol):
             return
         self._ended = True
         self._state = _IDLE
-        if self._spool is not None:
-            self._spool.abort()
-            self._spool = None
-        exchange = Exchange(self, self._request or Request("GET", "/"), True, False)
+        request = Request("GET", "/")
+        if self._intake is not None:
+            self._intake.abort()
+            request, self._intake = self._intake.request, None
+        exchange = Exchange(self, request, True, False)
         self.exchanges.append(exchange)
         exchange.answer(_plain(status, message))
 
@@ -470,31 +354,15 @@ class Http1Connection(asyncio.Protocol):
             self._transport.close()
 
     def _head(self, exchange: Exchange, response: Response, size: int | None) -> bytes:
-        """Status line and headers, and the body with them when it is in memory; ``size`` is None for a stream."""
-        status = response.status
-        parts = [_status_lines(status, response.content_type, response.request_id_header)]
-        if response.request_id_header:
-            parts.append(response.request_id.encode() + b"\r\n")
-        parts.append(self.listener.date())
-        sized = False
-        for name, value in response.headers:
-            sized = sized or name.lower() == "content-length"
-            parts.append(f"{_clean(name)}: {_clean(value)}\r\n".encode("utf-8", "surrogateescape"))
-        bodiless = exchange.request.method == "HEAD" or status in (204, 304) or status < 200
-        if not sized and status not in (204, 304):
-            if size is not None:
-                parts.append(b"Content-Length: %d\r\n" % size)
-            elif not exchange.http10 and not bodiless:
-                parts.append(b"Transfer-Encoding: chunked\r\n")
-        if exchange.close or self.closing:
-            exchange.close = True
-            parts.append(b"Connection: close\r\n")
-        elif exchange.http10:
-            parts.append(b"Connection: keep-alive\r\n")
-        parts.append(b"\r\n")
-        if type(response.body) is bytes and not bodiless:
-            parts.append(response.body)
-        return b"".join(parts)
+        exchange.close = exchange.close or self.closing
+        return answer_bytes(
+            response,
+            size,
+            self.listener.date(),
+            head_only=exchange.request.method == "HEAD",
+            close=exchange.close,
+            http10=exchange.http10,
+        )
 
     async def _stream(self, exchange: Exchange, response: Response) -> None:
         """Send an answer whose body is a file or a stream, at the client's pace."""
@@ -533,17 +401,8 @@ class Http1Connection(asyncio.Protocol):
                     self._transport.abort()
 
     async def _send_file(self, body: FileBody) -> None:
-        loop = asyncio.get_running_loop()
-        file = await loop.run_in_executor(None, body.path.open, "rb")
-        with file:
-            file.seek(body.offset)
-            left = body.size
-            while left:
-                data = await loop.run_in_executor(None, file.read, min(left, _FILE_PIECE_BYTES))
-                if not data:
-                    raise OSError(f"{body.path} is shorter than {body.size} bytes")
-                left -= len(data)
-                await self._send(data)
+        async for data in file_pieces(body):
+            await self._send(data)
 
     async def _send_stream(self, body: AsyncIterator[bytes], chunked: bool) -> None:
         async for data in body:
@@ -573,13 +432,6 @@ class Http1Connection(asyncio.Protocol):
         """Close now."""
         if self._transport is not None:
             self._transport.abort()
-
-
-def _text(value: bytes) -> str:
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value.decode("latin-1")
 
 
 def _absolute(url: str, host: str) -> tuple[str, str]:

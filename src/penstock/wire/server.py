@@ -17,13 +17,14 @@ from penstock.base.names import Names
 from penstock.engine.access import Keys
 from penstock.engine.dispatcher import Dispatch
 from penstock.wire.front import Front
+from penstock.wire.heads import HeaderNames
 from penstock.wire.http1 import Http1Connection
+from penstock.wire.http2 import Http2Connection
 from penstock.wire.limits import CONNECTIONS, SWEEP_SECONDS
 from penstock.wire.signature import Verifier
 from penstock.wire.spool import Spool
 from penstock.wire.values import RawRoute
 
-_HEADER_NAMES_AT_MOST = 512  # spellings of header names remembered
 _BACKLOG = 1024  # connections the system holds until they are accepted
 
 
@@ -35,16 +36,6 @@ class Connection(Protocol):
     def shut(self) -> None: ...
 
     def abort(self) -> None: ...
-
-
-class HeaderNames(dict[bytes, str]):
-    """Headers' names in lower case; the usual spellings are remembered."""
-
-    def __missing__(self, name: bytes) -> str:
-        lowered = name.decode("latin-1").lower()
-        if len(self) < _HEADER_NAMES_AT_MOST:
-            self[name] = lowered
-        return lowered
 
 
 class Listener:
@@ -82,6 +73,11 @@ class Listener:
             return
         self.connections[connection] = transport
 
+    def to_http2(self, connection: Connection, transport: asyncio.Transport, data: bytes) -> None:
+        """A connection has begun with HTTP/2's preface."""
+        self.connections.pop(connection, None)
+        Http2Connection(self).take_over(transport, data)
+
     def closed(self, connection: Connection) -> None:
         """A connection has gone."""
         self.connections.pop(connection, None)
@@ -90,6 +86,8 @@ class Listener:
 
     def sweep(self) -> None:
         """Close what has been idle or slow for too long; again and again until ``stop``."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
         self.now = self._machine.monotonic_ms() / 1000
         for connection in [one for one in self.connections if one.overdue(self.now)]:
             connection.abort()
@@ -176,6 +174,16 @@ class Server:
                     raise
         listener.sweep()
         return port
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._listener.connections) if self._listener is not None else 0
+
+    def sweep(self) -> None:
+        """Close connections that have been idle or slow for too long, now and not when it is time."""
+        if self._listener is not None:
+            self._listener.sweep()
 
     async def close(self, grace_ms: int = 10_000) -> None:
         """Take no new work, let requests in flight finish for at most this long, then close every connection."""

@@ -11,8 +11,9 @@ from typing import Any
 
 import orjson
 
-from penstock.engine.model import OperationModel, ServiceModel
+from penstock.engine.model import Member, OperationModel, ServiceModel
 from penstock.engine.model.check import SerializationError
+from penstock.wire.protocols.eventstream import CONTENT_TYPE, Dump, EventCodec, Load
 from penstock.wire.protocols.json_values import Readers, Writers
 from penstock.wire.protocols.protocol import Codec, Failure, Form, Labels, body_of, error_members
 from penstock.wire.values import Request, Response
@@ -40,6 +41,20 @@ def parse_json(body: bytes) -> Any:
         raise SerializationError(f"Could not parse request body into json: {error}") from None
 
 
+def json_events(use: Member) -> EventCodec:
+    """The codec of a stream whose events are JSON."""
+
+    def dump(member: Member) -> Dump:
+        convert = Writers(member.shape.name).of(member)
+        return lambda value: orjson.dumps(value if convert is None else convert(value))
+
+    def load(member: Member) -> Load:
+        convert = Readers().of(member)
+        return lambda data: parse_json(data) if convert is None else convert(parse_json(data))
+
+    return EventCodec(use, dump, load, "application/json")
+
+
 class AwsJson:
     """AWS JSON of one version, "1.0" or "1.1"."""
 
@@ -58,6 +73,8 @@ class AwsJson:
         content_type = self.content_type
         needs_crc = str(operation.service.metadata.get("targetPrefix", "")).startswith("DynamoDB")
         loads, dumps = orjson.loads, orjson.dumps
+        if operation.event_output or operation.event_input:
+            return self._streaming_codec(operation)
 
         def decode(request: Request, labels: Labels, form: Form) -> dict[str, Any]:
             body = request.body if type(request.body) is bytes else body_of(request)
@@ -74,6 +91,33 @@ class AwsJson:
             body = dumps(writer(answer)) if writer is not None else b""
             headers = (("x-amz-crc32", str(zlib.crc32(body))),) if needs_crc else ()
             return Response(200, headers, body, content_type)
+
+        return Codec(operation, self, decode, encode)
+
+    def _streaming_codec(self, operation: OperationModel) -> Codec:
+        """An operation with a stream of events: what is not in the stream travels as its first message."""
+        into, out_of = operation.event_input, operation.event_output
+        readers, writers = Readers(), Writers(f"{operation.service.name} {operation.name}")
+        read = readers.of(operation.input) if operation.input is not None else None
+        members = [member for member in operation.output_members.values() if member.name != out_of]
+        write = writers.structure(operation.name, members)
+        arriving = json_events(operation.input_members[into]) if into else None
+        leaving = json_events(operation.output_members[out_of]) if out_of else None
+
+        def decode(request: Request, labels: Labels, form: Form) -> dict[str, Any]:
+            body: bytes | None = body_of(request)
+            events: list[dict[str, Any]] = []
+            if arriving is not None:
+                events, body = arriving.decode(body or b"")
+            value = parse_json(body or b"")
+            arguments = read(value) if read is not None else {}
+            return {**arguments, into: events} if into else arguments
+
+        def encode(answer: dict[str, Any], request_id: str) -> Response:
+            if leaving is None or out_of is None:
+                return Response(200, (), orjson.dumps(write(answer)), self.content_type)
+            initial = orjson.dumps(write({name: value for name, value in answer.items() if name != out_of}))
+            return Response(200, (), leaving.stream(answer[out_of], initial), CONTENT_TYPE)
 
         return Codec(operation, self, decode, encode)
 

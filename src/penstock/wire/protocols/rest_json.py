@@ -13,8 +13,9 @@ import orjson
 from penstock.engine.body import FileBody
 from penstock.engine.model import Member, OperationModel, ServiceModel
 from penstock.engine.model.check import SerializationError
-from penstock.wire.protocols.aws_json import parse_json
+from penstock.wire.protocols.aws_json import json_events, parse_json
 from penstock.wire.protocols.bindings import AnswerHeaders, request_reader
+from penstock.wire.protocols.eventstream import CONTENT_TYPE, EventCodec
 from penstock.wire.protocols.json_values import Convert, Readers, Writers, structure_reader
 from penstock.wire.protocols.protocol import (
     Codec,
@@ -45,7 +46,9 @@ class RestJson:
         use = operation.input
         bound = request_reader(operation)
         payload = use.shape.members[use.shape.payload] if use is not None and use.shape.payload else None
-        if payload is not None:
+        if payload is not None and payload.shape.event_stream:
+            read_body = events_reader(payload, json_events(payload))
+        elif payload is not None:
             read_body = payload_reader(payload, Readers().of(payload))
         else:
             read_body = _object_reader(wire_members(use))
@@ -65,13 +68,17 @@ class RestJson:
         bound = AnswerHeaders(use)
         writers = Writers(f"{operation.service.name} {operation.name}")
         payload = use.shape.members[use.shape.payload] if use is not None and use.shape.payload else None
-        whole = writers.of(payload) if payload is not None else None
+        whole = writers.of(payload) if payload is not None and not payload.shape.event_stream else None
         write = writers.structure(operation.name, wire_members(use))
         elsewhere = {member.name for member in use.shape.members.values() if member.location} if use else set()
+
+        events = json_events(payload) if payload is not None and payload.shape.event_stream else None
 
         def encode(answer: dict[str, Any], request_id: str) -> Response:
             headers = bound.write(answer)
             code = answer.get(bound.status, status) if bound.status else status
+            if payload is not None and events is not None:
+                return Response(code, headers, events.stream(answer[payload.name], None), CONTENT_TYPE)
             if payload is not None:
                 body, content_type = payload_body(payload, answer.get(payload.name), whole)
                 return Response(code, headers, body, _unless_given(headers, content_type))
@@ -113,6 +120,15 @@ def _object_reader(members: list[Member]) -> Any:
         if type(value) is not dict:
             raise SerializationError("The request body must be one JSON object.")
         out.update(read_object(value))
+
+    return read
+
+
+def events_reader(payload: Member, codec: EventCodec) -> Any:
+    """A reader of a body that is a stream of events."""
+
+    def read(request: Request, out: dict[str, Any]) -> None:
+        out[payload.name] = codec.decode(body_of(request))[0]
 
     return read
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from penstock.engine.model import Member, OperationModel, ServiceModel
 from penstock.wire.protocols.bindings import AnswerHeaders, request_reader
+from penstock.wire.protocols.eventstream import CONTENT_TYPE, Dump, EventCodec, Load
 from penstock.wire.protocols.protocol import Codec, Decode, Encode, Failure, Form, Labels, body_of, wire_members
 from penstock.wire.protocols.query import write_error_fields
 from penstock.wire.protocols.rest_json import payload_body, payload_reader
@@ -88,8 +89,14 @@ class RestXml:
         write_body = _body_writer(operation)
         is_s3 = _is_s3(operation.service)
 
+        stream, events = operation.event_output, None
+        if stream is not None:
+            events = _xml_events(operation.output_members[stream])
+
         def encode(answer: dict[str, Any], request_id: str) -> Response:
             headers = bound.write(answer)
+            if stream is not None and events is not None:
+                return Response(status, headers, events.stream(answer[stream], None), CONTENT_TYPE)
             if is_s3:
                 headers.append(("x-amz-id-2", _host_id(request_id)))
             code = answer.get(bound.status, status) if bound.status else status
@@ -136,6 +143,24 @@ def _write_s3_fields(out: list[str], failure: Failure) -> None:
 def _host_id(request_id: str) -> str:
     """S3's second request id; it needs no more than to be the same for the same request."""
     return request_id.replace("-", "")
+
+
+def _xml_events(use: Member) -> EventCodec:
+    def dump(member: Member) -> Dump:
+        write = XmlWriters(member.shape.name).of(member)
+
+        def dumps(value: Any) -> bytes:
+            out: list[str] = []
+            write(out, member.shape.name, value)
+            return "".join(out).encode()
+
+        return dumps
+
+    def load(member: Member) -> Load:
+        read = XmlReaders().of(member)
+        return lambda data: read(parse_xml(data))
+
+    return EventCodec(use, dump, load, "text/xml")
 
 
 def _is_s3(service: ServiceModel) -> bool:

@@ -9,12 +9,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from penstock.engine.model import OperationModel, ServiceModel
+from penstock.engine.model import Member, OperationModel, ServiceModel
 from penstock.engine.model.check import SerializationError
 from penstock.wire.protocols import cbor
 from penstock.wire.protocols.cbor_values import CborReaders, CborWriters
+from penstock.wire.protocols.eventstream import CONTENT_TYPE, Dump, EventCodec, Load
 from penstock.wire.protocols.protocol import Codec, Failure, Form, Labels, body_of, error_members
 from penstock.wire.values import Request, Response
+
+
+def cbor_events(use: Member, milliseconds: bool) -> EventCodec:
+    """The codec of a stream whose events are CBOR."""
+
+    def dump(member: Member) -> Dump:
+        convert = CborWriters(member.shape.name, milliseconds=milliseconds).of(member)
+        return lambda value: cbor.dumps(value if convert is None else convert(value))
+
+    def load(member: Member) -> Load:
+        convert = CborReaders(milliseconds=milliseconds).of(member)
+        return lambda data: cbor.loads(data) if convert is None else convert(cbor.loads(data))
+
+    return EventCodec(use, dump, load, "application/x-amz-cbor-1.1" if milliseconds else "application/cbor")
 
 
 class _Cbor:
@@ -39,7 +54,15 @@ class _Cbor:
                 raise SerializationError("The request body must be one CBOR map.")
             return reader(value) if reader is not None else {}
 
+        stream = operation.event_output
+        events = cbor_events(operation.output_members[stream], self.milliseconds) if stream else None
+        rest = [member for member in operation.output_members.values() if member.name != stream]
+        write_rest = writers.structure(operation.name, rest)
+
         def encode(answer: dict[str, Any], request_id: str) -> Response:
+            if events is not None and stream is not None:
+                initial = write_rest({name: value for name, value in answer.items() if name != stream})
+                return Response(200, self.headers, events.stream(answer[stream], cbor.dumps(initial)), CONTENT_TYPE)
             body = cbor.dumps(writer(answer)) if writer is not None else b""
             return Response(200, self.headers, body, self.content_type if body else "")
 

@@ -1,0 +1,400 @@
+"""HTTP/2 connections, by prior knowledge: what the Java and JavaScript clients of Kinesis speak to a plain port.
+
+Each stream is one request; answers leave as they come, under the windows of connection and stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, cast
+
+import h2.config
+import h2.connection
+import h2.errors
+import h2.events
+import h2.exceptions
+import h2.settings
+import orjson
+
+from penstock.engine.body import FileBody
+from penstock.wire.heads import clean
+from penstock.wire.intake import Intake, TooLong
+from penstock.wire.limits import (
+    BODY_SECONDS,
+    HEAD_BYTES,
+    IDLE_SECONDS,
+    RESETS,
+    STREAM_WINDOW_BYTES,
+    STREAMS,
+    WRITE_BUFFER_BYTES,
+    WRITE_SECONDS,
+)
+from penstock.wire.sending import file_pieces
+from penstock.wire.values import Request, Response
+
+if TYPE_CHECKING:
+    from penstock.wire.server import Listener
+
+log = logging.getLogger("penstock.wire")
+_HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade", "proxy-connection"})
+
+
+class _Stream:
+    """One request and its answer. ``unread`` bytes of its body have not been acknowledged: it is held back."""
+
+    __slots__ = ("answered", "ended", "intake", "request", "sender", "sent", "since", "unread", "waiting")
+
+    def __init__(self, request: Request, intake: Intake, now: float) -> None:
+        self.request = request
+        self.intake: Intake | None = intake
+        self.since = now
+        self.ended = False  # the request is complete
+        self.answered = False  # the answer's head is out
+        self.sent = False  # the answer is complete, as far as it is known
+        self.unread = 0
+        self.waiting = bytearray()  # of the answer, for the client to open its window
+        self.sender: asyncio.Task[None] | None = None
+
+
+class Http2Connection(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+        self.since = listener.now
+        self.closing = False
+        self._transport: asyncio.Transport | None = None
+        self._streams: dict[int, _Stream] = {}
+        self._resets = 0
+        self._peer = ""
+        self._write_paused = False
+        self._eased: asyncio.Event = asyncio.Event()
+        self._h2 = h2.connection.H2Connection(
+            h2.config.H2Configuration(client_side=False, header_encoding="utf-8", logger=None)
+        )
+        self._h2.local_settings = h2.settings.Settings(
+            client=False,
+            initial_values={
+                h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: STREAMS,
+                h2.settings.SettingCodes.MAX_HEADER_LIST_SIZE: HEAD_BYTES,
+                h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: STREAM_WINDOW_BYTES,
+            },
+        )
+
+    # --- asyncio
+
+    def take_over(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Go on with a connection that began with HTTP/2's preface."""
+        self._transport = transport
+        peer = transport.get_extra_info("peername")
+        self._peer = str(peer[0]) if peer else ""
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        transport.set_protocol(self)
+        self.listener.opened(self, transport)
+        self._h2.initiate_connection()
+        self._h2.increment_flow_control_window(STREAM_WINDOW_BYTES)
+        self.data_received(data)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have arrived."""
+        self.since = self.listener.now
+        try:
+            events = self._h2.receive_data(data)
+        except (h2.exceptions.ProtocolError, ValueError) as error:
+            log.debug("an HTTP/2 connection was ended: %s", error)
+            self._flush()
+            self._close()
+            return
+        for event in events:
+            self._on(event)
+            if self._transport is None:
+                return
+        self._flush()
+
+    def eof_received(self) -> bool:
+        """The client sends no more."""
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The client is gone."""
+        self._transport = None
+        self.listener.closed(self)
+        for number in list(self._streams):
+            self._drop(number)
+
+    def pause_writing(self) -> None:
+        """The client does not take its answers: read nothing more from it."""
+        self._write_paused = True
+        self.since = self.listener.now
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """The client has taken enough."""
+        self._write_paused = False
+        if self._transport is not None:
+            self._transport.resume_reading()
+        for number in list(self._streams):
+            self._pump(number)
+        self._flush()
+
+    def overdue(self, now: float) -> bool:
+        """Whether the client has taken too long for what it does now."""
+        if self._write_paused:
+            return now - self.since > WRITE_SECONDS
+        if not self._streams:
+            return self.closing or now - self.since > IDLE_SECONDS
+        for number, stream in list(self._streams.items()):
+            unfinished = not stream.ended and not stream.unread and now - stream.since > BODY_SECONDS
+            if unfinished or (stream.waiting and now - stream.since > WRITE_SECONDS):
+                self._reset(number, h2.errors.ErrorCodes.CANCEL)
+        self._flush()
+        return False
+
+    def shut(self) -> None:
+        """Finish what is under way, then close."""
+        self.closing = True
+        if not self._streams:
+            self._close()
+
+    def abort(self) -> None:
+        """Close now."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # --- events
+
+    def _on(self, event: h2.events.Event) -> None:
+        if isinstance(event, h2.events.RequestReceived):
+            self._head(event.stream_id, event.headers)
+        elif isinstance(event, h2.events.DataReceived):
+            self._body(event.stream_id, event.data, event.flow_controlled_length)
+        elif isinstance(event, h2.events.StreamEnded):
+            self._complete(event.stream_id)
+        elif isinstance(event, h2.events.StreamReset):
+            self._resets += 1
+            self._drop(event.stream_id)
+            if self._resets > RESETS:
+                self._close(h2.errors.ErrorCodes.ENHANCE_YOUR_CALM)
+        elif isinstance(event, h2.events.WindowUpdated):
+            for number in [event.stream_id] if event.stream_id else list(self._streams):
+                self._pump(number)
+        elif isinstance(event, h2.events.ConnectionTerminated):
+            self.shut()
+
+    def _head(self, number: int, pairs: object) -> None:
+        if self.closing:
+            self._h2.reset_stream(number, h2.errors.ErrorCodes.REFUSED_STREAM)
+            return
+        pseudo: dict[str, str] = {}
+        headers: dict[str, str] = {}
+        for name, value in cast(list[tuple[str, str]], pairs):
+            if name.startswith(":"):
+                pseudo[name] = value
+            elif name in headers:
+                headers[name] = f"{headers[name]}{'; ' if name == 'cookie' else ','}{value}"
+            else:
+                headers[name] = value
+        path, _, query = pseudo.get(":path", "/").partition("?")
+        host = pseudo.get(":authority") or headers.get("host", "")
+        request = Request(pseudo.get(":method", "GET"), path or "/", query, headers, b"", host, self._peer)
+        stream = self._streams[number] = _Stream(
+            request, Intake(self.listener, request, lambda: self._ease(number)), self.listener.now
+        )
+        try:
+            length = headers.get("content-length", "0")
+            if stream.intake is not None and length.isdecimal():
+                stream.intake.expect(int(length))
+        except TooLong as error:
+            self._refuse(number, error)
+
+    def _body(self, number: int, data: bytes, counted: int) -> None:
+        stream = self._streams.get(number)
+        if stream is None or stream.intake is None:
+            self._h2.acknowledge_received_data(counted, number)
+            return
+        stream.since = self.listener.now
+        try:
+            stream.intake.feed(data)
+        except TooLong as error:
+            self._h2.acknowledge_received_data(counted, number)
+            self._refuse(number, error)
+            return
+        if stream.intake.full:
+            stream.unread += counted
+        else:
+            self._h2.acknowledge_received_data(counted, number)
+
+    def _ease(self, number: int) -> None:
+        stream = self._streams.get(number)
+        if stream is not None and stream.unread and self._transport is not None:
+            unread, stream.unread = stream.unread, 0
+            self._h2.acknowledge_received_data(unread, number)
+            self._flush()
+
+    def _complete(self, number: int) -> None:
+        stream = self._streams.get(number)
+        if stream is None or stream.intake is None:
+            return
+        intake, stream.intake, stream.ended = stream.intake, None, True
+        intake.finish(lambda request: self._start(number, request))
+
+    def _start(self, number: int, request: Request) -> None:
+        def answer(response: Response) -> None:
+            self._answer(number, response)
+
+        try:
+            self.listener.front.start(request, answer)
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path)
+            answer(_plain(500, "Internal Server Error"))
+
+    def _refuse(self, number: int, error: TooLong) -> None:
+        stream = self._streams[number]
+        if stream.intake is not None:
+            stream.intake.abort()
+            stream.intake = None
+        stream.ended = True
+        self._answer(number, _plain(413, str(error)))
+
+    # --- answers
+
+    def _answer(self, number: int, response: Response) -> None:
+        stream = self._streams.get(number)
+        if stream is None or self._transport is None or stream.answered:
+            return
+        stream.answered = True
+        stream.since = self.listener.now
+        body = response.body
+        bodiless = stream.request.method == "HEAD" or response.status in (204, 304)
+        headers = self._answer_headers(response)
+        if isinstance(body, bytes) and not any(name == "content-length" for name, _ in headers):
+            if response.status not in (204, 304):
+                headers.append(("content-length", str(len(body))))
+        elif isinstance(body, FileBody):
+            headers.append(("content-length", str(body.size)))
+        if bodiless or body == b"":
+            self._h2.send_headers(number, headers, end_stream=True)
+            self._finished(number)
+        else:
+            self._h2.send_headers(number, headers)
+            if isinstance(body, bytes):
+                stream.waiting += body
+                stream.sent = True
+                self._pump(number)
+            else:
+                pieces = file_pieces(body) if isinstance(body, FileBody) else body
+                stream.sender = asyncio.get_running_loop().create_task(self._send(number, stream, pieces, body))
+        self._flush()
+
+    def _answer_headers(self, response: Response) -> list[tuple[str, str]]:
+        headers = [(":status", str(response.status))]
+        if response.content_type:
+            headers.append(("content-type", clean(response.content_type)))
+        if response.request_id_header:
+            headers.append((response.request_id_header.lower(), response.request_id))
+        headers.append(("date", self.listener.date()[6:-2].decode()))
+        for name, value in response.headers:
+            lowered = name.lower()
+            if lowered not in _HOP_BY_HOP:
+                headers.append((clean(lowered), clean(value).strip()))
+        return headers
+
+    async def _send(
+        self, number: int, stream: _Stream, pieces: AsyncIterator[bytes], body: FileBody | AsyncIterator[bytes]
+    ) -> None:
+        try:
+            async for piece in pieces:
+                stream.waiting += piece
+                self._pump(number)
+                self._flush()
+                while stream.waiting and number in self._streams and self._transport is not None:
+                    self._eased.clear()
+                    await self._eased.wait()
+                if number not in self._streams or self._transport is None:
+                    return
+            stream.sent = True
+            self._pump(number)
+        except Exception:
+            log.exception("the answer to %s %s broke off", stream.request.method, stream.request.path)
+            self._reset(number, h2.errors.ErrorCodes.INTERNAL_ERROR)
+        finally:
+            if isinstance(body, FileBody) and body.delete:
+                body.path.unlink(missing_ok=True)
+            elif not isinstance(body, FileBody) and hasattr(body, "aclose"):
+                await body.aclose()
+            if self._transport is not None:
+                self._flush()
+
+    def _pump(self, number: int) -> None:
+        """Send what the windows allow."""
+        stream = self._streams.get(number)
+        if stream is None or not stream.answered or self._transport is None or self._write_paused:
+            return
+        try:
+            while stream.waiting:
+                room = min(self._h2.local_flow_control_window(number), self._h2.max_outbound_frame_size)
+                if room <= 0:
+                    return
+                piece = bytes(stream.waiting[:room])
+                del stream.waiting[:room]
+                stream.since = self.listener.now
+                last = stream.sent and not stream.waiting
+                self._h2.send_data(number, piece, end_stream=last)
+                if last:
+                    self._finished(number)
+                    return
+            self._eased.set()
+            if stream.sent:
+                self._h2.end_stream(number)
+                self._finished(number)
+        except h2.exceptions.ProtocolError:
+            self._drop(number)
+
+    def _finished(self, number: int) -> None:
+        stream = self._streams.pop(number, None)
+        self._eased.set()
+        if stream is not None and not stream.ended:
+            # The answer is out before the request has arrived: nobody reads the rest of it.
+            self._h2.reset_stream(number, h2.errors.ErrorCodes.NO_ERROR)
+        self.since = self.listener.now
+        if self.closing and not self._streams:
+            self._flush()
+            self._close()
+
+    def _reset(self, number: int, code: h2.errors.ErrorCodes) -> None:
+        if self._transport is not None and number in self._streams:
+            self._h2.reset_stream(number, code)
+        self._drop(number)
+
+    def _drop(self, number: int) -> None:
+        stream = self._streams.pop(number, None)
+        if stream is not None:
+            if stream.intake is not None:
+                stream.intake.abort()
+            if stream.sender is not None:
+                stream.sender.cancel()
+        self._eased.set()
+        if self.closing and not self._streams:
+            self._close()
+
+    def _flush(self) -> None:
+        if self._transport is not None:
+            data = self._h2.data_to_send()
+            if data:
+                self._transport.write(data)
+
+    def _close(self, code: h2.errors.ErrorCodes = h2.errors.ErrorCodes.NO_ERROR) -> None:
+        if self._transport is not None:
+            with contextlib.suppress(h2.exceptions.ProtocolError):
+                self._h2.close_connection(code)
+            self._flush()
+            if self._transport is not None:
+                self._transport.close()
+
+
+def _plain(status: int, message: str) -> Response:
+    return Response(status, (), orjson.dumps({"message": message}), "application/json")
