@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
@@ -91,7 +92,8 @@ def show_result(client: Client, chosen: Found, done: Mapping[str, Any], out: Con
             out.print(f"  {kept}", markup=False)
     application = client.own("GET", f"/applications/{chosen.name}")
     _table(out, "Outputs", application["outputs"].items())
-    _table(out, "Queues", _of_type(application, "AWS::SQS::Queue"))
+    queues = _of_type(application, "AWS::SQS::Queue")
+    _table(out, "Queues", ((name, client.url + urlsplit(url).path) for name, url in queues))
     _table(
         out,
         "Functions",
@@ -158,8 +160,9 @@ def down(
     removed: list[str] = []
     if not stop:
         there = client.own("GET", "/applications")["applications"]
-        mine = [each for each in there if everything or _is_mine(each, client)]
-        for each in [each for each in mine if everything or each["name"] == _which(application, mine)]:
+        if not everything:
+            there = [_which(application, [each for each in there if _is_mine(each, client)])]
+        for each in there:
             at = Client(client.url, account=each["account"], region=each["region"])
             follow(at.progress("DELETE", f"/applications/{each['name']}"), each["name"], out)
             removed.append(each["name"])
@@ -175,16 +178,19 @@ def _is_mine(application: Mapping[str, Any], client: Client) -> bool:
     return bool(application["account"] == client.account and application["region"] == client.region)
 
 
-def _which(given: str | None, there: list[dict[str, Any]]) -> str:
-    names = [each["name"] for each in there]
+def _which(given: str | None, there: list[dict[str, Any]]) -> dict[str, Any]:
+    """The application that is meant: by its name, else this folder's, else the only one."""
+    by_name = {each["name"]: each for each in there}
     if given is None:
         chosen = choose(None, None, ())
-        given = chosen.name if chosen is not None and chosen.name in names else names[0] if len(names) == 1 else None
-    if given is None or given not in names:
-        have = f"there are: {', '.join(names)}" if names else "there is none"
-        raise Problem(f"Which application? {'Name one; ' if given is None else f'{given} is none of them; '}{have}.",
+        given = chosen.name if chosen is not None and chosen.name in by_name else None
+        if given is None and len(there) == 1:
+            given = there[0]["name"]
+    if given is None or given not in by_name:
+        have = f"There are: {', '.join(by_name)}." if by_name else "There is none."
+        raise Problem(f"{'Which application?' if given is None else f'There is no application {given}.'} {have}",
                       exit_code=NOT_FOUND)  # fmt: skip
-    return given
+    return by_name[given]
 
 
 def _stop(client: Client, data: Path | None, out: Console) -> None:
@@ -195,13 +201,18 @@ def _stop(client: Client, data: Path | None, out: Console) -> None:
         raise Problem(
             f"The server at {client.url} is not the one on this data directory: name one with --url or --data."
         )
+    stop_process(pid)
+    out.print("The server has stopped.")
+
+
+def stop_process(pid: int) -> None:
+    """Have a server's process stop, and wait until it has; Problem when it does not."""
     try:
         os.kill(pid, signal.SIGTERM)
     except (ProcessLookupError, PermissionError) as error:
         raise Problem(f"Process {pid} cannot be stopped from here: {error.strerror}.") from error
     if not wait_until(lambda: not _is_running(pid), STOP_S):
         raise Problem(f"Process {pid} is still stopping after {STOP_S:.0f} s: look at its log.", exit_code=TOO_LONG)
-    out.print("The server has stopped.")
 
 
 def wait_until(holds: Callable[[], bool], limit_s: float, step_s: float = 0.02) -> bool:
@@ -215,6 +226,11 @@ def wait_until(holds: Callable[[], bool], limit_s: float, step_s: float = 0.02) 
 
 
 def _is_running(pid: int) -> bool:
+    try:
+        if os.waitpid(pid, os.WNOHANG)[0] == pid:  # our own child, which has ended
+            return False
+    except ChildProcessError:
+        pass
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -21,6 +21,7 @@ from rich.tree import Tree
 from penstock.cli.show import STATE_STYLES, clock_time, duration, resource, size
 
 View = Mapping[str, Any]
+REDRIVE = "sqs:redrive"  # a hop into a dead-letter queue: its attempts are receives
 
 
 def event_tree(trace: View) -> list[Tree]:
@@ -67,9 +68,11 @@ class _Growing:
             self._event(tree, caused)
 
     def _hop(self, branch: Tree, hop: View) -> None:
-        for number, attempt in enumerate(hop.get("failed", ()), 1):
-            twig = branch.add(attempt_line(attempt, number))
-            self._run(twig, attempt.get("runId"))
+        failed = hop.get("failed", ())
+        if len(failed) != 1 or failed[0].get("runId") != hop.get("runId"):  # else the hop's own line has said it
+            for number, attempt in enumerate(failed, 1):
+                twig = branch.add(attempt_line(attempt, number))
+                self._run(twig, attempt.get("runId"))
         for caused in self._caused.get(hop["hopId"], ()):
             self._event(branch, caused)
         self._run(branch, hop.get("runId"))
@@ -96,10 +99,12 @@ def event_line(event: View) -> Text:
 
 def hop_line(hop: View) -> Text:
     """A hop: where to, how it stands, how long it took, how often it was tried."""
-    text = Text.assemble("→ ", resource(hop["target"]), "  ", (hop["state"], STATE_STYLES.get(hop["state"], "")))
-    text.append(_took(hop))
+    moved = hop["kind"] == REDRIVE
+    state = "moved" if moved and hop["state"] == "delivered" else hop["state"]
+    text = Text.assemble("→ ", resource(hop["target"]), "  ", (state, STATE_STYLES.get(hop["state"], "")))
+    text.append(f" after {hop['attempts']} receives" if moved else _took(hop))
     details = [size(hop["size"])]
-    if hop["attempts"] > 1 or hop.get("failed"):
+    if not moved and (hop["attempts"] > 1 or len(hop.get("failed", ())) > 1):
         bound = f" of {hop['maxAttempts']}" if hop.get("maxAttempts") else ""
         details.append(f"{hop['attempts']} attempt{'s' * (hop['attempts'] != 1)}{bound}")
     if hop.get("runHops", 1) > 1:

@@ -178,7 +178,11 @@ def _leave_behind(wish: Wish) -> int:
     """Start a server in a process of its own, and deploy into it."""
     told = start_detached(wish.settings)
     _show_server(wish, told)
-    _deploy(wish, wish.client(told["url"]))
+    try:
+        _deploy(wish, wish.client(told["url"]))
+    except Problem:
+        deployments.stop_process(told["pid"])
+        raise
     wish.out.print(
         "It runs in the background: `penstock status`, `penstock logs -f`, `penstock down --stop`.", style="dim"
     )
@@ -236,7 +240,7 @@ def _show_server(wish: Wish, health: dict[str, Any]) -> None:
     out = wish.out
     out.print("Penstock", style="bold green", end="  ")
     kept = "in memory" if wish.settings.memory else f"{health['data']} (durability: {health['durability']})"
-    out.print(f"{health['url']}  {kept}  functions: {health['sandbox']['mode']}", markup=False)
+    out.print(f"{health['url']}  {kept}", markup=False)
 
 
 def _deploy(wish: Wish, client: Client) -> None:

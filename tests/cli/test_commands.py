@@ -1,0 +1,171 @@
+"""The commands against a running platform: what they print, for people and for programs, and how they end."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock.cli.app import run
+from penstock.testing.platform import PlatformThread
+from tests.cli.conftest import Penstock
+
+UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+COMMANDS = ["up", "down", "send", "invoke", "logs", "events", "trace", "clock", "status", "reset"]
+HANDLER = """
+import os, boto3
+def handler(event, context):
+    print("hello", event)
+    if "Records" in event:
+        for record in event["Records"]:
+            boto3.client("sqs").send_message(QueueUrl=os.environ["NEXT"], MessageBody=record["body"] + " paid")
+    if event.get("fail"):
+        raise ValueError("as asked")
+    return event
+"""
+
+
+def code_of(source: str) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("app.py", source)
+    return packed.getvalue()
+
+
+def function(platform: PlatformThread, name: str, **environment: str) -> None:
+    platform.client("lambda").create_function(
+        FunctionName=name, Runtime=f"python3.{sys.version_info.minor}", Handler="app.handler",
+        Role="arn:aws:iam::000000000000:role/any", Code={"ZipFile": code_of(HANDLER)}, Timeout=10,
+        Environment={"Variables": environment},
+    )  # fmt: skip
+
+
+def test_every_command_explains_itself_with_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in COMMANDS:
+        assert run([command, "--help"]) == 0
+        text = capsys.readouterr().out
+        assert "Examples:" in text and f"penstock {command}" in text, command
+
+
+def test_every_command_knows_json(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in COMMANDS:
+        run([command, "--help"])
+        assert "--json" in capsys.readouterr().out, command
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert re.fullmatch(r"penstock \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+def test_a_message_is_sent_and_its_id_is_what_trace_takes(penstock: Penstock, platform: PlatformThread) -> None:
+    platform.client("sqs").create_queue(QueueName="orders")
+    sent = penstock("send", "orders", '{"id": 1}', "--attr", "tone=warm", "--delay", "0")
+    assert sent.code == 0 and re.fullmatch(UUID, sent.out.strip())
+    traced = penstock("trace", sent.out.strip())
+    assert traced.out.startswith("sqs:SendMessage  queue orders  ")
+    assert sent.out.strip() in penstock("events").out
+    assert json.loads(penstock("events", "--json").out)[0]["eventId"] == sent.out.strip()
+    assert "MessageId" in json.loads(penstock("send", "orders", "{}", "--json").out)
+
+
+def test_a_trace_follows_a_message_through_a_function(penstock: Penstock, platform: PlatformThread) -> None:
+    sqs = platform.client("sqs")
+    urls = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("orders", "receipts")}
+    function(platform, "payment", NEXT=urls["receipts"])
+    platform.client("lambda").create_event_source_mapping(
+        FunctionName="payment", EventSourceArn="arn:aws:sqs:us-east-1:000000000000:orders"
+    )
+    id_ = penstock("send", "orders", "tea").out.strip()
+    lines = penstock("trace", id_, "--wait").out.splitlines()
+    assert lines[0].startswith("sqs:SendMessage  queue orders  3 B")
+    assert "→ function payment  delivered in " in lines[1]
+    assert "sqs:SendMessage  queue receipts  8 B" in lines[2]
+    caused = json.loads(penstock("trace", id_, "--json").out)
+    receipt = next(event for event in caused["events"] if event["source"].endswith(":receipts"))
+    below = penstock("trace", receipt["eventId"])
+    assert id_ in below.err  # what caused it is told, beside the tree
+    assert penstock("trace", receipt["eventId"], "--roots").out.splitlines() == lines
+
+
+def test_a_function_is_invoked_and_its_failure_is_an_exit_code(penstock: Penstock, platform: PlatformThread) -> None:
+    function(platform, "echo")
+    good = penstock("invoke", "echo", '{"n": 1}')
+    assert (good.code, json.loads(good.out)) == (0, {"n": 1})
+    bad = penstock("invoke", "echo", '{"fail": true}', "--log")
+    assert bad.code == 1
+    assert json.loads(bad.out)["errorMessage"] == "as asked"
+    assert "REPORT RequestId" in bad.err
+    as_json = json.loads(penstock("invoke", "echo", '{"fail": 1}', "--json").out)
+    assert as_json["functionError"] == "Unhandled" and re.fullmatch(UUID, as_json["requestId"])
+    later = penstock("invoke", "echo", '{"n": 2}', "--async")
+    assert re.fullmatch(UUID, later.out.strip())
+    assert "→ function echo  delivered" in penstock("trace", later.out.strip(), "--wait").out
+    platform.quiet()
+    logged = penstock("logs", "echo")
+    assert "hello {'n': 1}" in logged.out and "hello {'n': 2}" in logged.out
+    lines = [json.loads(line) for line in penstock("logs", "--json", "--filter", "hello").out.splitlines()]
+    assert {line["logGroupName"] for line in lines} == {"/aws/lambda/echo"}
+
+
+def test_the_clock_is_shown_and_moved(penstock: Penstock) -> None:
+    assert "frozen" in penstock("clock", "freeze").out
+    before = json.loads(penstock("clock", "--json").out)["now"]
+    assert "fired" in penstock("clock", "advance", "1h30m").out
+    assert json.loads(penstock("clock", "--json").out)["now"] == pytest.approx(before + 5400)
+    assert "flows" in penstock("clock", "resume").out
+
+
+def test_status_shows_what_runs_and_waits_for_quiet(penstock: Penstock, platform: PlatformThread) -> None:
+    shown = penstock("status", "--wait")
+    assert shown.code == 0 and platform.url in shown.out and "nothing" in shown.out
+    document = json.loads(penstock("status", "--json").out)
+    assert document["quiet"]["quiet"] is True and document["endpoint"] == platform.url
+
+
+def test_a_reset_deletes_and_says_what(penstock: Penstock, platform: PlatformThread) -> None:
+    platform.client("sqs").create_queue(QueueName="orders")
+    assert penstock("reset", "--yes").out == "Everything of account 000000000000 is deleted.\n"
+    assert "QueueUrls" not in platform.client("sqs").list_queues()
+
+
+def test_what_is_not_there_ends_with_4_and_one_line(penstock: Penstock) -> None:
+    for command in ("send nowhere x", "invoke nothing", "trace zz", "logs nothing", "down shop"):
+        ran = penstock(*command.split())
+        assert ran.code == 4, (command, ran)
+        assert ran.err.startswith("Error: ") and ran.err.count("\n") == 1, ran.err
+
+
+def test_wrong_use_ends_with_2(penstock: Penstock, tmp_path: Path) -> None:
+    for command in ("send", "clock advance soon", f"invoke f @{tmp_path}/none", "send q x --attr y"):
+        assert penstock(*command.split()).code == 2, command
+    assert run(["nonsense"]) == 2
+
+
+def test_no_server_ends_with_3_and_says_how_to_start_one(penstock: Penstock) -> None:
+    ran = penstock("status", url="http://127.0.0.1:1")
+    assert ran.code == 3
+    assert "penstock up" in ran.err and ran.err.count("\n") == 1
+
+
+def test_nothing_is_coloured_without_a_terminal(penstock: Penstock, platform: PlatformThread) -> None:
+    for command in (["status"], ["events"], ["trace", "zz"]):
+        ran = penstock(*command)
+        assert "\x1b" not in ran.out + ran.err
+
+
+def test_an_application_is_removed_by_name(penstock: Penstock, platform: PlatformThread, tmp_path: Any) -> None:
+    (tmp_path / "template.yaml").write_text("Resources: {Orders: {Type: AWS::SQS::Queue}}")
+    request = {"name": "shop", "template": str(tmp_path / "template.yaml")}
+    platform.call("self", "DeployApplication", request)
+    platform.quiet()
+    assert "shop" in penstock("status").out
+    ran = penstock("down", "shop")
+    assert (ran.code, "Removed shop." in ran.out) == (0, True)
+    assert json.loads(penstock("status", "--json").out)["applications"] == []

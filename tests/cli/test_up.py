@@ -1,0 +1,151 @@
+"""``penstock up`` as a process of its own: in the foreground, in the background, into a server that runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from penstock.cli.client import Client
+from penstock.store.lock import owner_of
+
+TEMPLATE = """
+Parameters: {Delay: {Type: Number, Default: 0}}
+Resources:
+  Orders: {Type: AWS::SQS::Queue, Properties: {DelaySeconds: !Ref Delay, Tags: [{Key: a, Value: b}]}}
+Outputs: {Url: {Value: !Ref Orders}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder with a template; a server left behind on its data is stopped."""
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    (shop / "template.yaml").write_text(TEMPLATE)
+    yield shop
+    owner = owner_of(shop / ".penstock") if (shop / ".penstock").is_dir() else None
+    if owner is not None:
+        os.kill(owner["pid"], signal.SIGKILL)
+
+
+def environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PENSTOCK_", "AWS_"))}
+    return {**kept, "PYTHONUNBUFFERED": "1"}
+
+
+def penstock(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "penstock", *arguments], cwd=folder, env=environment(), text=True, capture_output=True,
+        timeout=90, check=False,
+    )  # fmt: skip
+
+
+def start(folder: Path, *arguments: str) -> tuple[subprocess.Popen[str], list[str]]:
+    """Start ``up`` in the foreground and read what it says until it follows the log."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "penstock", "up", *arguments], cwd=folder, env=environment(), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert process.stdout is not None
+    said: list[str] = []
+    for line in process.stdout:
+        said.append(line.rstrip("\n"))
+        if "Following the log" in line:
+            break
+    return process, said
+
+
+def finish(process: subprocess.Popen[str], number: int) -> str:
+    process.send_signal(number)
+    rest, _ = process.communicate(timeout=60)
+    return rest
+
+
+def test_up_serves_deploys_and_stops_with_its_state_kept(folder: Path) -> None:
+    process, said = start(folder, "--port", "0")
+    text = "\n".join(said)
+    url = said[0].split()[1]
+    assert "create complete" in text and f"export AWS_ENDPOINT_URL={url}" in text
+    sqs = boto3.client("sqs", endpoint_url=url, region_name="us-east-1", aws_access_key_id="000000000000",
+                       aws_secret_access_key="x")  # fmt: skip
+    queue = sqs.list_queues()["QueueUrls"][0]
+    sqs.send_message(QueueUrl=queue, MessageBody="kept")
+    rest = finish(process, signal.SIGINT)
+    assert process.returncode == 0 and "the state is kept" in rest
+    assert "Traceback" not in rest
+    process, said = start(folder, "--port", "0")
+    assert "1 to keep" in "\n".join(said)
+    client = Client(said[0].split()[1], account="000000000000", region="us-east-1")
+    messages = client.own("GET", "/sqs/messages", QueueUrl=queue.rpartition("/")[2])["messages"]
+    assert [message["body"] for message in messages] == ["kept"]
+    finish(process, signal.SIGTERM)
+    assert process.returncode == 0
+
+
+def test_up_leaves_a_server_behind_joins_it_and_down_stops_it(folder: Path) -> None:
+    first = penstock(folder, "up", "--detach", "--wait", "--port", "0", "--json")
+    assert first.returncode == 0, first.stderr
+    told: dict[str, Any] = json.loads(first.stdout)
+    assert told["application"]["state"] == "CREATE_COMPLETE"
+    assert told["environment"]["AWS_ENDPOINT_URL"] == told["url"]
+    again = penstock(folder, "up", "--detach", "--param", "Delay=5")
+    assert again.returncode == 0, again.stderr
+    assert "runs here already" in again.stdout and "update complete" in again.stdout
+    assert json.loads(penstock(folder, "status", "--json").stdout)["applications"][0]["parameters"] == {"Delay": "5"}
+    down = penstock(folder, "down", "--all")
+    assert (down.returncode, owner_of(folder / ".penstock")) == (0, None), down
+    assert penstock(folder, "status", "--url", told["url"]).returncode == 3
+
+
+def test_settings_that_are_kept_are_named_once(folder: Path) -> None:
+    (folder / "template.yaml").write_text(
+        "Resources: {R: {Type: AWS::IAM::Role, Properties: {AssumeRolePolicyDocument: {Version: '2012-10-17', "
+        "Statement: [{Effect: Allow, Principal: {AWS: '*'}, Action: 'sts:AssumeRole'}]}}}}"
+    )
+    said = penstock(folder, "up", "--detach", "--port", "0")
+    assert "AWS::IAM::Role.AssumeRolePolicyDocument" in said.stdout, said
+    assert "AWS::IAM::Role.AssumeRolePolicyDocument" not in penstock(folder, "up", "--detach").stdout
+    assert penstock(folder, "down", "--stop").returncode == 0
+
+
+def test_a_template_that_cannot_be_deployed_ends_up_with_1_and_the_line(folder: Path) -> None:
+    (folder / "template.yaml").write_text("Resources:\n  Bad:\n    Type: AWS::Nothing::Here\n")
+    ran = penstock(folder, "up", "--port", "0", "--memory")
+    assert ran.returncode == 1
+    assert "AWS::Nothing::Here" in ran.stderr and "Bad" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    ran = penstock(folder, "up", "--port", "0", "--detach")
+    assert ran.returncode == 1
+    assert owner_of(folder / ".penstock") is None, "a server that nobody asked for was left behind"
+
+
+def test_a_port_in_use_is_answered_with_its_owner(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        taken.settimeout(0.1)
+        ran = penstock(folder, "up", "--port", str(port), "--memory")
+    assert ran.returncode == 1
+    assert f"Port {port} is taken by a program that is no Penstock server" in ran.stderr
+    assert "--port" in ran.stderr and ran.stderr.count("\n") == 1
+
+
+def test_a_misspelt_setting_is_refused_with_2(folder: Path) -> None:
+    (folder / "penstock.toml").write_text("durabilty = 'os'\n")
+    ran = penstock(folder, "up", "--memory", "--port", "0")
+    assert ran.returncode == 2 and "did you mean durability" in ran.stderr
+
+
+def test_asking_for_help_does_not_import_the_platform() -> None:
+    code = "import sys, penstock.cli.app; print({'penstock.platform', 'botocore', 'uvloop'} & set(sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=True)
+    assert ran.stdout.strip() == "set()"
