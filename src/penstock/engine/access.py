@@ -7,6 +7,7 @@ digits select that account, anything else the default account. Signatures are ch
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from penstock.base.names import DEFAULT_ACCOUNT, Arn, is_account
 
@@ -39,6 +40,7 @@ class Credentials:
     principal: Principal
 
 
+@lru_cache(maxsize=1024)
 def root(account: str) -> Principal:
     """The owner of an account."""
     return Principal(account, str(Arn("iam", "", account, "root")), account)

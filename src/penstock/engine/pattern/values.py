@@ -31,7 +31,7 @@ Fields = dict[str, list[Field]]
 
 _EXACT_INTEGERS = 1 << 53
 # Numbers that a 64-bit float might not hold are long or have a large exponent; a text without such is parsed fast.
-_MAYBE_LONG = re.compile(rb"[0-9.]{16}|[eE][+-]?[0-9]{3}")
+_MAYBE_LONG = re.compile(rb"[0-9](?:[0-9.]{15}|[0-9.]*[eE][+-]?[0-9]{3})")
 
 
 def number_of(text: str) -> float | LongNumber:

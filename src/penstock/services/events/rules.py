@@ -42,7 +42,7 @@ HOP_ERROR: Final = "THIRD_ACCOUNT_HOP_DETECTED"
 
 def timestamp(ms: int) -> str:
     """A time as events tell it: 2026-11-21T13:05:00Z."""
-    return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{datetime.fromtimestamp(ms // 1000, UTC).isoformat()[:19]}Z"
 
 
 def bus_arn(account: str, region: str, name: str) -> str:
