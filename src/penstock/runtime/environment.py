@@ -484,5 +484,5 @@ class Environment:
             "ephemeral_mb": function.ephemeral_mb,
             "environment": environment,
             "searched": [task, f"{opt_seen}/python/lib/{python}/site-packages", f"{opt_seen}/python"],
-            "programs": self._runtime.commands(folders),
+            "programs": self._runtime.commands(folders, function.memory_mb),
         }

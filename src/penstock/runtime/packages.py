@@ -7,12 +7,13 @@ from importlib import metadata
 from pathlib import Path
 
 OFFERED = ("boto3", "awslambdaric")
+NODE = Path(__file__).parent / "inside" / "node"
 STAND_IN = Path(__file__).parent / "inside" / "runtime_client.py"
 _NATIVE = "runtime_client"  # awslambdaric's native module, which cannot be loaded before a fork
 
 
 def runtime_packages() -> dict[str, Path]:
-    """Every file and folder of /var/runtime by its name there: the installed packages, our ``runtime_client``."""
+    """Every file and folder of /var/runtime by its name there: installed packages, our runtime client, Node's bootstrap."""
     found: dict[str, Path] = {}
     queue, seen = list(OFFERED), set()
     while queue:
@@ -27,7 +28,7 @@ def runtime_packages() -> dict[str, Path]:
                 continue
             found[top] = Path(str(distribution.locate_file(top)))
         queue += [_name_of(line) for line in distribution.requires or () if "extra ==" not in line]
-    found[f"{_NATIVE}.py"] = STAND_IN
+    found |= {f"{_NATIVE}.py": STAND_IN, "node": NODE}
     return dict(sorted(found.items()))
 
 

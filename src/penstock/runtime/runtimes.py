@@ -28,10 +28,11 @@ class Runtime:
     programs: tuple[str, ...] = ()
     program: str = ""
 
-    def commands(self, folders: dict[str, str]) -> list[list[str]]:
+    def commands(self, folders: dict[str, str], memory_mb: int) -> list[list[str]]:
         """The programs that may be the function's process, the first that exists is; ``folders`` as it sees them."""
         if self.kind == "node":
-            return [[self.program, f"{folders['runtime']}/{NODE_BOOTSTRAP}"]]
+            heap = f"--max-old-space-size={memory_mb * 9 // 10}"
+            return [[self.program, heap, f"{folders['runtime']}/{NODE_BOOTSTRAP}"]]
         return [[f"{folders['task']}/bootstrap"], [f"{folders['opt']}/bootstrap"]]
 
 
@@ -70,7 +71,7 @@ class Runtimes:
     def visible(self) -> list[str]:
         """Folders that the runtimes beside Python live in: a Node.js in somebody's home, mostly."""
         program = shutil.which("node", path=self._path)
-        return [] if program is None else [_prefix(os.path.realpath(program))]
+        return [] if program is None else [prefix_of(os.path.realpath(program))]
 
     def _find_node(self, name: str) -> Runtime:
         program = shutil.which("node", path=self._path)
@@ -88,7 +89,7 @@ class Runtimes:
         return self._node
 
 
-def _prefix(program: str) -> str:
+def prefix_of(program: str) -> str:
     """The folder a program was installed under: /usr/local of /usr/local/bin/node."""
     folder = Path(program).parent
     return str(folder.parent if folder.name == "bin" else folder)

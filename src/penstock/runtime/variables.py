@@ -8,7 +8,7 @@ from __future__ import annotations
 from penstock.engine.access import Credentials
 from penstock.engine.compute import Function
 from penstock.runtime.launcher import Sandbox
-from penstock.runtime.runtimes import Runtime
+from penstock.runtime.runtimes import Runtime, prefix_of
 
 LIBRARIES = "/lib64:/usr/lib64"
 
@@ -51,7 +51,8 @@ def variables(
     if runtime.kind == "node":
         given["NODE_PATH"] = ":".join(
             (f"{opt}/nodejs/{function.runtime.removesuffix('.x').replace('nodejs', 'node')}/node_modules",
-             f"{opt}/nodejs/node_modules", f"{own}/node_modules", own, task)
+             f"{opt}/nodejs/node_modules", f"{own}/node_modules", own, task,
+             f"{prefix_of(runtime.program)}/lib/node_modules")
         )  # fmt: skip
     if not sandbox.private:
         # Without namespaces the machine's own home would be the function's: its ~/.aws is none of its business.
