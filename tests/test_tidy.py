@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -187,6 +189,21 @@ def test_imports_are_not_circular() -> None:
 
     for path in FILES:
         visit(path, [])
+
+
+def test_every_library_that_is_imported_is_a_dependency() -> None:
+    project = tomllib.loads((SOURCE.parent / "pyproject.toml").read_text())["project"]
+    declared = {re.split(r"[<>=;\s]", each)[0] for each in project["dependencies"]}
+    known_as = {"yaml": "pyyaml", "samtranslator": "aws-sam-translator"}
+    wrong = []
+    for path in FILES:
+        if INSIDE_FUNCTIONS.search(name_of(path)):
+            continue
+        for node, module in imports_of(path):
+            top = module.split(".")[0]
+            if top != "penstock" and top not in sys.stdlib_module_names and known_as.get(top, top) not in declared:
+                wrong.append(f"{name_of(path)}:{node.lineno}: {top} is not among the dependencies in pyproject.toml")
+    assert not wrong, "\n".join(wrong)
 
 
 def test_files_are_short() -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
+import traceback
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -83,7 +86,9 @@ def run(arguments: list[str] | None = None) -> int:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # wrong use: typer words it
             error.show()
             return int(error.exit_code)
-        _say(f"This should not have happened: {type(error).__name__}: {error}. Please report it.")
+        details = Path(tempfile.mkstemp(prefix="penstock-", suffix=".txt")[1])
+        details.write_text("".join(traceback.format_exception(error)))
+        _say(f"This should not have happened: {type(error).__name__}: {error}. Please report it with {details}.")
         return FAILED
     return code if isinstance(code, int) else 0
 
