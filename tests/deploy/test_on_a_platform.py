@@ -71,6 +71,20 @@ async def test_an_application_is_deployed_used_and_removed(platform: Platform, a
     assert (await platform.applications.deploy(application)).outputs == result.outputs
 
 
+async def test_another_port_reaches_functions_when_deployed_again(tmp_path: Path, application: Application) -> None:
+    application.template.write_text(TEMPLATE.replace("!GetAtt Orders.QueueName}}", "!Ref Orders}}", 1))
+    addresses = set()
+    for expected in ((), ("Pay",)):
+        async with running_platform(tmp_path / "data", durability="os") as running:
+            result = await running.applications.deploy(application)
+            if expected:
+                assert tuple(change.resource for change in result.changes) == expected
+            queue, _, _ = await answer(running, result.outputs["Pay"])
+            assert queue.startswith(running.url)
+            addresses.add(queue)
+    assert len(addresses) == 2
+
+
 async def test_edited_code_changes_its_function_alone(platform: Platform, application: Application) -> None:
     result = await platform.applications.deploy(application)
     (application.template.parent / "pay" / "app.py").write_text(HANDLER.replace("first", "second"))

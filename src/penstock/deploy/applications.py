@@ -93,6 +93,7 @@ class Applications:
 
     async def start(self) -> None:
         """Undo, in the background, what an earlier server was killed in the middle of."""
+        await self._parts.store.transact(lambda tx: state.move(tx, self._parts.endpoint))
         stacks = await self._parts.store.transact(state.all_stacks)
         for stack in stacks:
             if stack.status in state.UNFINISHED:
@@ -175,7 +176,7 @@ class Applications:
         stack.status = state.CREATING if fresh else state.UPDATING
         stack.deployment += 1
         now = self._parts.clock.now()
-        await self._parts.store.transact(lambda tx: state.begin(tx, stack, now))
+        await self._parts.store.transact(lambda tx: state.begin(tx, stack, self._parts.endpoint, now))
         actor = Actor(self._parts, catalogue, stack, tell, prepared.lines, application.tags)
         tell(Progress(stack.name, stack.status, message=_summary(steps)))
         deployment = Deployment(actor, prepared, checked, steps, scope, current)

@@ -171,19 +171,35 @@ def next_generation(reader: Reader, stack: Stack, logical_id: str) -> int:
     return 0 if row is None or row[0] is None else int(row[0]) + 1
 
 
-def begin(tx: Transaction, stack: Stack, now: int) -> None:
+def move(tx: Transaction, endpoint: str) -> None:
+    """Say in every application where the platform is reached now; what they were declared with stays as it was.
+
+    So the next deployment sees what refers to an address that is no longer true, and changes it.
+    """
+    for stack, old in tx.all("SELECT id, endpoint FROM stack WHERE endpoint NOT IN ('', ?)", (endpoint,)):
+        tx.write(
+            "UPDATE stack_resource SET physical_id = replace(physical_id, ?1, ?2), "
+            "attributes = replace(attributes, ?1, ?2) WHERE stack = ?3",
+            (old, endpoint, stack),
+        )
+        for table in ("stack_output", "stack_export"):
+            tx.write(f"UPDATE {table} SET value = replace(value, ?1, ?2) WHERE stack = ?3", (old, endpoint, stack))
+        tx.write("UPDATE stack SET endpoint = ? WHERE id = ?", (endpoint, stack))
+
+
+def begin(tx: Transaction, stack: Stack, endpoint: str, now: int) -> None:
     """Start a deployment: insert the application when it is new (id 0), else count the deployment."""
     if stack.id == 0:
         [(stack.id,)] = tx.returning(
-            "INSERT INTO stack (account, region, name, arn, status, deployment, template, created, updated) "
-            "VALUES (?,?,?,?,?,?,?,?,?) RETURNING id",
+            "INSERT INTO stack (account, region, name, arn, status, deployment, template, created, updated, endpoint) "
+            "VALUES (?,?,?,?,?,?,?,?,?,?) RETURNING id",
             (stack.account, stack.region, stack.name, stack.arn, stack.status, stack.deployment, stack.template,
-             now, now),
+             now, now, endpoint),
         )  # fmt: skip
     else:
         tx.write(
-            "UPDATE stack SET status = ?, reason = '', deployment = ?, updated = ? WHERE id = ?",
-            (stack.status, stack.deployment, now, stack.id),
+            "UPDATE stack SET status = ?, reason = '', deployment = ?, updated = ?, endpoint = ? WHERE id = ?",
+            (stack.status, stack.deployment, now, endpoint, stack.id),
         )
 
 
