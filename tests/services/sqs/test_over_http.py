@@ -269,7 +269,7 @@ def test_what_only_an_outsider_can_finish_is_told(platform: PlatformThread) -> N
         client.send_message(QueueUrl=url, MessageBody=body)
     client.receive_message(QueueUrl=url)
     assert platform.run(platform.platform.outside(None)) == [
-        "1 message of queue q are held by receivers", "1 message of queue q can be received",
+        "queue q: 1 message held by receivers", "queue q: 1 message to be received",
     ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ the row in between. Forgetting too much costs one query; nothing else in memory 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -100,17 +101,22 @@ def find(cx: Context, account: str, region: str, name: str) -> Queue | None:
     return queue
 
 
+@lru_cache(maxsize=4096)
+def _parts_of(url: str) -> tuple[str, str]:
+    """The account in a queue's URL ("" when it has none) and its name."""
+    rest, _, name = url.rpartition("/")
+    account = rest.rpartition("/")[2]
+    return (account if len(account) == 12 and account.isdecimal() else ""), name
+
+
 def by_url(cx: Context, url: str) -> Queue:
     """The queue with this URL, or of this name in the caller's account; QueueDoesNotExist.
 
     A URL's account counts, so that queues of other accounts can be used (policies are kept, not enforced); its region
     is the request's. (AWS takes a bare name as well.)
     """
-    rest, _, name = url.rpartition("/")
-    account = rest.rpartition("/")[2]
-    if len(account) != 12 or not account.isdecimal():
-        account = cx.call_.account
-    queue = find(cx, account, cx.call_.region, name)
+    account, name = _parts_of(url)
+    queue = find(cx, account or cx.call_.account, cx.call_.region, name)
     if queue is None:
         raise QueueDoesNotExist
     return queue

@@ -63,9 +63,9 @@ def outside(cx: Context, account: str | None) -> list[str]:
     phrases: list[str] = []
     for name, held, waiting in cx.all(_WAITING, (cx.now, account, OUTSIDE_QUEUES)):
         if held:
-            phrases.append(f"{_count(held)} of queue {name} are held by receivers")
+            phrases.append(f"queue {name}: {_count(held)} held by receivers")
         if waiting:
-            phrases.append(f"{_count(waiting)} of queue {name} can be received")
+            phrases.append(f"queue {name}: {_count(waiting)} to be received")
     return phrases
 
 
