@@ -24,6 +24,7 @@ from penstock.wire.heads import clean
 from penstock.wire.intake import Intake, TooLong
 from penstock.wire.limits import (
     BODY_SECONDS,
+    FRAME_BYTES,
     HEAD_BYTES,
     IDLE_SECONDS,
     RESETS,
@@ -39,7 +40,37 @@ if TYPE_CHECKING:
     from penstock.wire.server import Listener
 
 log = logging.getLogger("penstock.wire")
+_FRAME_HEAD_BYTES = 9
+_PREFACE_BYTES = 24
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade", "proxy-connection"})
+
+
+class _FrameLengths:
+    """Watches the lengths that frames claim: h2 itself would wait for 16 MB of one before it says it is too long."""
+
+    def __init__(self, skip: int, most: int) -> None:
+        self._skip = skip
+        self._most = most
+        self._head = b""
+
+    def hold(self, data: bytes) -> bool:
+        """Whether every frame that begins in these bytes has a length that is allowed."""
+        at = 0
+        while at < len(data):
+            if self._skip:
+                passed = min(self._skip, len(data) - at)
+                self._skip -= passed
+                at += passed
+                continue
+            needed = _FRAME_HEAD_BYTES - len(self._head)
+            self._head += data[at : at + needed]
+            at += needed
+            if len(self._head) == _FRAME_HEAD_BYTES:
+                self._skip = int.from_bytes(self._head[:3], "big")
+                self._head = b""
+                if self._skip > self._most:
+                    return False
+        return True
 
 
 class _Stream:
@@ -72,6 +103,7 @@ class Http2Connection(asyncio.Protocol):
         self._peer = ""
         self._write_paused = False
         self._eased: asyncio.Event = asyncio.Event()
+        self._lengths = _FrameLengths(_PREFACE_BYTES, FRAME_BYTES)
         self._h2 = h2.connection.H2Connection(
             h2.config.H2Configuration(client_side=False, header_encoding="utf-8", logger=None)
         )
@@ -102,6 +134,8 @@ class Http2Connection(asyncio.Protocol):
         """Bytes have arrived."""
         self.since = self.listener.now
         try:
+            if not self._lengths.hold(data):
+                raise h2.exceptions.FrameTooLargeError
             events = self._h2.receive_data(data)
         except (h2.exceptions.ProtocolError, ValueError) as error:
             log.debug("an HTTP/2 connection was ended: %s", error)

@@ -18,5 +18,6 @@ SWEEP_SECONDS = 2  # how often connections are looked at for these
 WRITE_BUFFER_BYTES = 256 << 10  # of answers the client has not taken, before a connection reads no more
 STREAMS = 128  # HTTP/2 streams of one connection at once; Java's Kinesis client asks for up to 250 and takes fewer
 STREAM_WINDOW_BYTES = 1 << 20  # of a request body in flight on one stream
+FRAME_BYTES = 16_384  # of one HTTP/2 frame: the protocol's default, which is what is announced
 RESETS = 1000  # streams a client may cancel on one connection: "rapid reset" ends it
 CONNECTIONS = 10_000  # at once; SDK pools are 10 to 50 each
