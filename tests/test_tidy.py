@@ -383,7 +383,8 @@ def named_in(text: str) -> str:
     for first, last in re.findall(r"((?:[A-Z][a-z]+-, )+)([A-Z][A-Za-z]+(?:\(s\))?)", text):
         noun = re.sub(r"^[A-Z][a-z]+", "", last)
         whole += [verb + noun for verb in [*first.replace("-", "").split(", "), ""]]
-    return " ".join([*whole, *(each.replace("(s)", "s") for each in whole), *(each.replace("(s)", "") for each in whole)])
+    text = " ".join(whole)
+    return f"{text.replace('(s)', 's')} {text.replace('(s)', '')}"
 
 
 @pytest.mark.parametrize("service", services())
