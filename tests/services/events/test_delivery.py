@@ -169,6 +169,15 @@ def test_a_fifo_queue_gets_the_group_the_target_names(shop: Shop) -> None:
     assert {message["Attributes"]["MessageGroupId"] for message in messages} == {"orders"}
 
 
+def test_a_trace_header_goes_with_the_event(shop: Shop) -> None:
+    shop.events.create_event_bus(Name="b")
+    shop.rule("on", {"source": ["shop"]}, {"Id": "b", "Arn": shop.arn("events", "event-bus/b")})
+    shop.rule("seen", {"source": ["shop"]}, {"Id": "q", "Arn": shop.queue("q")}, bus="b")
+    shop.put({"total": 1}, TraceHeader="Root=1-5759e988-bd862e3fe1be46a994272793")
+    (message,) = shop.messages("q")
+    assert message["Attributes"]["AWSTraceHeader"] == "Root=1-5759e988-bd862e3fe1be46a994272793"
+
+
 def test_a_log_group_gets_a_log_event(shop: Shop, platform: Any) -> None:
     logs = platform.client("logs")
     logs.create_log_group(logGroupName="/events")

@@ -27,7 +27,6 @@ _MALFORMED = {"ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malform
 
 
 @operation(
-    kept={"Entries.TraceHeader"},
     refused={"EndpointId": "leave it out: there are no global endpoints here; put events on a bus of one region"},
 )
 def put_events(cx: Context, request: Request) -> Response:
@@ -67,7 +66,8 @@ def _put(
     there = cx if (account, region) == (cx.account, cx.region) else cx.within(account, region)
     there.event("events:PutEvents", bus_arn(account, region, name), payload, id_=id_)
     if bus is not None:
-        route(there, bus, Travelling(id_, payload, value, cx.now))
+        trace = entry.get("TraceHeader") or cx.call_.trace_header
+        route(there, bus, Travelling(id_, payload, value, cx.now, trace=trace))
     return {"EventId": uuid_of(id_)}
 
 

@@ -140,6 +140,7 @@ class Travelling(NamedTuple):
     value: Mapping[str, Any]
     received: int  # platform ms
     hopped: bool = False
+    trace: str = ""  # X-Ray trace header; targets that have a place for it get it
 
 
 def route(cx: Context, bus: Bus, event: Travelling, after: tuple[int, str] | None = None) -> None:
@@ -157,7 +158,10 @@ def route(cx: Context, bus: Bus, event: Travelling, after: tuple[int, str] | Non
         send(cx, rule, target, event)
     if len(plan) > FAN_OUT:
         rule, target = plan[FAN_OUT - 1]
-        detail = {"after": [rule.id, target.id], "hopped": event.hopped, "received": event.received}
+        detail = {
+            "after": [rule.id, target.id], "hopped": event.hopped, "received": event.received,
+            "AWSTraceHeader": event.trace,
+        }  # fmt: skip
         cx.deliver(kind=FAN, to=bus.arn, event=event.id, source=bus.arn, detail=detail)
 
 
@@ -168,6 +172,8 @@ def send(cx: Context, rule: Route, target: Destination, event: Travelling) -> No
         detail["MessageGroupId"] = target.group
     if event.hopped:
         detail["hopped"] = True
+    if event.trace:
+        detail["AWSTraceHeader"] = event.trace
     cx.deliver(
         kind=TARGET, to=target.arn, event=event.id, source=rule.arn, payload=input_of(rule, target, event),
         max_attempts=target.attempts, max_age_ms=target.age_ms, dead_letter=target.dead_letter,

@@ -176,6 +176,9 @@ _CODES: Final = {
 }
 
 
+_FINAL: Final = frozenset({"NO_RESOURCE", "NO_PERMISSIONS", "INVALID_PARAMETER", HOP_ERROR})  # never tried again
+
+
 def error_code(code: str) -> str:
     """EventBridge's code for how a target failed: eb-rule-dlq.html, "Considerations for dead-letter queues"."""
     if code.isupper():
@@ -199,7 +202,7 @@ def dead_letter_attributes(rule: str, delivery: Delivery, outcome: Outcome) -> d
         "ERROR_CODE": error_code(outcome.code),
         "ERROR_MESSAGE": message,
     }
-    if exhausted is not None and error_code(outcome.code) not in ("NO_RESOURCE", HOP_ERROR):
+    if exhausted is not None and error_code(outcome.code) not in _FINAL:
         attributes["EXHAUSTED_RETRY_CONDITION"] = exhausted
         attributes["RETRY_ATTEMPTS"] = str(max(delivery.attempts - 1, 0))
     return {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}

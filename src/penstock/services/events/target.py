@@ -62,14 +62,16 @@ def _forwarded(cx: Context, bus: Bus, delivery: Delivery, payload: bytes) -> Non
             " target only once. This event was previously delivered to an event bus target.",
             code=HOP_ERROR,
         )
-    event = Travelling(delivery.event, payload, parse_event(payload), _received(cx, delivery), hopped=True)
-    route(cx, bus, event)
+    value, trace = parse_event(payload), delivery.detail.get("AWSTraceHeader", "")
+    route(cx, bus, Travelling(delivery.event, payload, value, _received(cx, delivery), hopped=True, trace=trace))
 
 
 def _rest(cx: Context, bus: Bus, delivery: Delivery, payload: bytes) -> None:
     """The rest of the targets of an event that has many."""
     detail = delivery.detail
-    event = Travelling(delivery.event, payload, parse_event(payload), detail["received"], detail["hopped"])
+    event = Travelling(
+        delivery.event, payload, parse_event(payload), detail["received"], detail["hopped"], detail["AWSTraceHeader"]
+    )
     route(cx, bus, event, after=(detail["after"][0], detail["after"][1]))
 
 
