@@ -177,6 +177,19 @@ async def test_a_change_that_a_crash_interrupted_is_undone_by_the_next_deploymen
         assert await opened.boxes() == {"Box": (3, "first")}
 
 
+async def test_a_deployment_that_is_faster_than_the_taking_up_is_not_undone_by_it(tmp_path: Path) -> None:
+    template = "Resources: {Box: {Type: 'Toy::Shelf::Box', Properties: {Note: first, Size: 3}}}"
+    async with shelf(tmp_path) as opened:
+        await opened.die_in(template.replace("first", "hang"))
+    async with shelf(tmp_path) as opened:
+        deploying = asyncio.create_task(opened.deploy(template))
+        await opened.applications.start()
+        await deploying
+        await asyncio.gather(*opened.tasks)
+        assert (await opened.applications.describe("app"))["state"] == "CREATE_COMPLETE"
+        assert await opened.boxes() == {"Box": (3, "first")}
+
+
 async def test_kept_settings_are_told_once(an_empty_shelf: Shelf) -> None:
     template = "Resources: {Box: {Type: 'Toy::Shelf::Box', Properties: {Colour: red}}}"
     first = await an_empty_shelf.deploy(template)

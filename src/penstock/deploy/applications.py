@@ -101,7 +101,10 @@ class Applications:
 
     async def _take_up(self, stack: Stack) -> None:
         async with self._lock(stack.account, stack.region, stack.name):
-            await self._recover(stack, _silent)
+            # Read again: a deployment may have been faster, and has done it.
+            now = await self._find(stack.account, stack.region, stack.name)
+            if now is not None and now.status in state.UNFINISHED:
+                await self._recover(now, _silent)
 
     def forget(self, tx: Transaction, account: str | None) -> None:
         """Forget an account's applications (None: all) when it is reset."""
