@@ -134,6 +134,8 @@ async def test_a_machine_has_room_for_so_many_and_the_idle_ones_make_way(tmp_pat
 async def test_what_cannot_run_says_what_to_do(machine: Machine) -> None:
     with pytest.raises(CannotRun, match=r"ruby3\.3, which Penstock does not run: use python3\.x"):
         machine.environments.check(machine.function(ECHO, runtime="ruby3.3"))
+    with pytest.raises(CannotRun, match="remove it from the environment"):
+        machine.environments.check(machine.function(ECHO, environment={"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrap"}))
     gone = replace(machine.function(ECHO), code=machine.folder / "nowhere")
     with pytest.raises(CannotRun, match="deploy it again"):
         await machine.invoke(gone)

@@ -42,7 +42,8 @@ def node(machine: Machine, files: str | dict[str, str], **settings: Any) -> Func
         {"index.js": "exports.handler = (event, context, callback) => callback(null, { got: event });"},
         {"index.js": "exports.handler = (event, context, done) => void setTimeout(done, 5, null, { got: event });"},
         {"index.js": "exports.handler = (event, context) => context.succeed({ got: event });"},
-        {"index.mjs": "const x = await Promise.resolve('got');\nexport const handler = async (event) => ({ [x]: event });"},
+        {"index.mjs": "const x = await Promise.resolve('got');\n"
+                      "export const handler = async (event) => ({ [x]: event });"},
         {"index.js": "exports.handler = awslambda.streamifyResponse(async (event, stream) => {"
                      " stream.write('{\"got\": '); stream.write(JSON.stringify(event)); stream.end('}'); });"},
     ],

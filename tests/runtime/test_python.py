@@ -254,6 +254,14 @@ async def test_layers_are_merged_into_opt_with_the_later_one_on_top(machine: Mac
     assert await machine.answer(function) == ["two", "/opt/python/shared.py"]
 
 
+async def test_an_extension_in_a_layer_is_left_out_and_the_log_says_so(machine: Machine) -> None:
+    layer = machine.folder / machine.names.hex(8)
+    (layer / "extensions").mkdir(parents=True)
+    (layer / "extensions" / "observer").write_text("#!/bin/sh\n")
+    result = await machine.invoke(machine.function(ECHO, layers=(layer,)), 1)
+    assert "Penstock does not start extensions: /opt/extensions/observer is left out" in texts(result)
+
+
 async def test_packages_handlers_are_found_by_path_and_by_dots(machine: Machine) -> None:
     files = {"src/__init__.py": "", "src/main.py": ECHO}
     for handler in ("src.main.handler", "src/main.handler"):

@@ -109,6 +109,7 @@ class Environment:
         self.state = NEW
         self.retiring = False
         self.idle_since = 0.0
+        self.born = shared.machine.monotonic_ms()
         self._api = RuntimeApi(self)
         self._process: Process | None = None
         self._way: EventWay | None = None
@@ -159,6 +160,10 @@ class Environment:
         """INIT, a second time within the invocation when it fails; the outcome if that fails too, and what it took."""
         self.state = INIT
         self._line(self._now(), report.init_start(self._runtime.version))
+        for layer in self.function.layers:
+            for extension in sorted((layer / "extensions").glob("*")):
+                told = f"Penstock does not start extensions: /opt/extensions/{extension.name} is left out"
+                self._line(self._now(), told)
         sandbox = await self._shared.launcher.start()
         message = await self._message(sandbox)
         outcome, took_ms = await self._init(message, self._shared.init_limit_ms)

@@ -24,6 +24,7 @@ from penstock.runtime.memory import MemoryWatch
 from penstock.runtime.runtimes import Runtimes
 
 IDLE_MS = 600_000  # AWS does not say how long it keeps an idle environment; some minutes is what is seen
+LIFE_MS = 12 * 3_600_000  # an older environment ends after its event; AWS ends them after some hours, too
 ENVIRONMENTS = 1_000  # at once on this machine: Lambda's default concurrency of an account
 
 
@@ -67,6 +68,7 @@ class ProcessEnvironments:
         self._running: Counter[str] = Counter()
         self._reaper: asyncio.TimerHandle | None = None
         self._closing = False
+        self._preparing: asyncio.Future[None] | None = None
 
     # --- events
 
@@ -117,7 +119,10 @@ class ProcessEnvironments:
         if environment.retiring or self._closing:
             environment.end()
             return
-        environment.idle_since = self._machine.monotonic_ms()
+        now = environment.idle_since = self._machine.monotonic_ms()
+        if now - environment.born > LIFE_MS:
+            environment.end()
+            return
         function = environment.function
         idle = self._idle.setdefault((function.arn, function.revision), [])
         if environment not in idle:
@@ -198,8 +203,17 @@ class ProcessEnvironments:
             await asyncio.gather(*(environment.wait_gone() for environment in retired))
 
     def check(self, function: Function) -> None:
-        """Raise CannotRun, with what to do about it, when this machine has no runtime for the function."""
-        self._runtimes.of(function)
+        """Raise CannotRun, with what to do about it, when this machine has no runtime for the function.
+
+        Called when a function is made: what the first Python function needs is loaded meanwhile, in the background.
+        """
+        runtime = self._runtimes.of(function)
+        if runtime.kind == "python" and self._preparing is None and not self._closing:
+            self._preparing = asyncio.ensure_future(self._prepare_quietly())
+
+    async def _prepare_quietly(self) -> None:
+        with contextlib.suppress(CannotRun):  # the first invocation will meet it again, and has somebody to tell
+            await self.prepare()
 
     def version(self, function: Function) -> str:
         """What really runs the function: "python:3.11.7" for any python3.x name on a machine with that Python."""

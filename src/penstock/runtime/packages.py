@@ -13,7 +13,7 @@ _NATIVE = "runtime_client"  # awslambdaric's native module, which cannot be load
 
 
 def runtime_packages() -> dict[str, Path]:
-    """Every file and folder of /var/runtime by its name there: installed packages, our runtime client, Node's bootstrap."""
+    """What is at each name in /var/runtime: installed packages, our runtime client, Node's bootstrap."""
     found: dict[str, Path] = {}
     queue, seen = list(OFFERED), set()
     while queue:

@@ -14,6 +14,7 @@ from penstock.base.errors import CannotRun
 from penstock.engine.compute import Function
 
 PROVIDED = frozenset({"provided", "provided.al2", "provided.al2023"})
+WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
 NODE_BOOTSTRAP = "node/bootstrap.mjs"
 NODE_SECONDS = 20  # for `node --version`, on a machine under load
 
@@ -50,6 +51,10 @@ class Runtimes:
     def of(self, function: Function) -> Runtime:
         """The runtime of a function; CannotRun with what to do when the machine has none."""
         name = function.runtime
+        if WRAPPER in function.environment:
+            raise CannotRun(
+                f"{function.name} sets {WRAPPER}, and Penstock runs no wrapper scripts: remove it from the environment"
+            )
         if re.fullmatch(r"python3\.\d+", name):
             return self.python
         if name in PROVIDED:
