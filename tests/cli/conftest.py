@@ -29,12 +29,7 @@ def penstock(platform: PlatformThread, capsys: pytest.CaptureFixture[str]) -> Pe
     """Runs a command against the platform: ``penstock("send", "orders", "{}")``."""
 
     def command(*arguments: Any, url: str = platform.url) -> Ran:
-        words = [str(argument) for argument in arguments]
-        if words[0] == "clock":
-            words[1:1] = ["--url", url]
-        else:
-            words += ["--url", url]
-        code = run(words)
+        code = run([*(str(argument) for argument in arguments), "--url", url])
         captured = capsys.readouterr()
         return Ran(code, captured.out, captured.err)
 

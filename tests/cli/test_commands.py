@@ -166,6 +166,7 @@ def test_an_application_is_removed_by_name(penstock: Penstock, platform: Platfor
     platform.call("self", "DeployApplication", request)
     platform.quiet()
     assert "shop" in penstock("status").out
+    assert penstock("send", "Orders", "by the template's name").code == 0
     ran = penstock("down", "shop")
     assert (ran.code, "Removed shop." in ran.out) == (0, True)
     assert json.loads(penstock("status", "--json").out)["applications"] == []

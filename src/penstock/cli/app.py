@@ -41,7 +41,7 @@ app.command(short_help="Run a function.")(functions.invoke)
 app.command(short_help="What functions logged; -f follows.")(functions.logs)
 app.command(short_help="What happened; -f follows.")(events.events)
 app.command(short_help="Everything an event caused, as a tree.")(trace.trace)
-app.add_typer(clock.app, name="clock", short_help="Show, freeze, advance or resume time.")
+app.command(short_help="Show, freeze, advance or resume time.")(clock.clock)
 app.command(short_help="Delete everything an account has.")(state.reset)
 app.command(hidden=True)(up.serve_detached)
 

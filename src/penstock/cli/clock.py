@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from enum import StrEnum
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -12,64 +13,55 @@ from penstock.cli.find import Account, AsJson, Data, Region, Url, client_for
 from penstock.cli.problems import WRONG_USE, Problem
 from penstock.cli.show import console, duration, moment, print_json
 
-app = typer.Typer(
-    help="""Show, freeze, advance or resume platform time: the time of queues, schedules and retries.
-
-Functions see the machine's clock, not this one.
-
-Examples:
-
-\b
-  penstock clock
-  penstock clock freeze
-  penstock clock advance 15m
-  penstock clock advance 2026-12-24T18:00
-  penstock clock resume
-""",
-    rich_markup_mode=None,
-    invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+_UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|min|m|h|d)")
 
 
-@app.callback()
+class Action(StrEnum):
+    """What to do with the clock."""
+
+    SHOW = "show"
+    FREEZE = "freeze"
+    ADVANCE = "advance"
+    RESUME = "resume"
+
+
 def clock(
-    context: typer.Context, as_json: AsJson = False, url: Url = None, data: Data = None,
-    account: Account = None, region: Region = None,
-) -> None:  # fmt: skip
-    """Show platform time unless a command says otherwise."""
-    context.obj = (client_for(url, data, account, region), as_json)
-    if context.invoked_subcommand is None:
-        _show(context, context.obj[0].own("GET", "/clock"))
-
-
-clock.__doc__ = None  # the help is the group's own
-
-
-@app.command()
-def freeze(context: typer.Context) -> None:
-    """Stop platform time where it is."""
-    _show(context, context.obj[0].own("POST", "/clock/freeze"))
-
-
-@app.command()
-def resume(context: typer.Context) -> None:
-    """Let platform time flow on from where it stands."""
-    _show(context, context.obj[0].own("POST", "/clock/resume"))
-
-
-@app.command()
-def advance(
-    context: typer.Context,
+    action: Annotated[
+        Action, typer.Argument(help="freeze stops time, advance moves it, resume lets it flow.")
+    ] = Action.SHOW,
     how: Annotated[
-        str, typer.Argument(metavar="SPAN|MOMENT", help="30s, 15m, 2h30m, 3d, or an ISO 8601 moment (UTC).")
-    ],
+        str | None, typer.Argument(metavar="SPAN|MOMENT", help="For advance: 30s, 15m, 2h30m, 3d, or ISO 8601 (UTC).")
+    ] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+    data: Data = None,
+    account: Account = None,
+    region: Region = None,
 ) -> None:
-    """Move platform time forward. Everything due until then happens first, in order."""
-    _show(context, context.obj[0].own("POST", "/clock/advance", moving(how)))
+    """Show, freeze, advance or resume platform time: the time of queues, schedules and retries.
+
+    Everything due on the way of an advance happens first, in order. Functions see the machine's clock, not this one.
+
+    Examples:
+
+    \b
+      penstock clock
+      penstock clock freeze
+      penstock clock advance 15m
+      penstock clock advance 2026-12-24T18:00
+      penstock clock resume
+    """
+    if (how is None) == (action is Action.ADVANCE):
+        need = "advance needs a span or a moment, such as 15m" if how is None else f"only advance takes {how}"
+        raise Problem(f"{need}.", exit_code=WRONG_USE)
+    moved = moving(how) if how is not None else {}
+    client = client_for(url, data, account, region)
+    answer = client.own("GET", "/clock") if action is Action.SHOW else client.own("POST", f"/clock/{action}", moved)
+    if as_json:
+        print_json(answer)
+    else:
+        console().print(_line(answer))
 
 
 def moving(how: str) -> dict[str, Any]:
@@ -87,14 +79,10 @@ def moving(how: str) -> dict[str, Any]:
     return {"to": (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()}
 
 
-def _show(context: typer.Context, answer: dict[str, Any]) -> None:
-    if context.obj[1]:
-        print_json(answer)
-        return
-    state = "frozen" if answer["frozen"] else "flows"
-    line = f"{moment(answer['now'])}  {state}"
+def _line(answer: dict[str, Any]) -> str:
+    line = f"{moment(answer['now'])}  {'frozen' if answer['frozen'] else 'flows'}"
     if "fired" in answer:
         line += f", {answer['fired']} timer{'s' * (answer['fired'] != 1)} fired"
     if answer.get("next") is not None:
         line += f", next due in {duration(max(answer['next'] - answer['now'], 0))}"
-    console().print(line)
+    return line

@@ -64,6 +64,23 @@ def running_on(data: Path | None) -> Mapping[str, Any] | None:
     return None
 
 
+def physical(client: Client, name: str, type_: str) -> str | None:
+    """What a resource that a template calls ``name`` is called here; None when none is, Problem when several are."""
+    there = client.own("GET", "/applications")["applications"]
+    found = {
+        resource["physicalId"]: application["name"]
+        for application in there
+        if (application["account"], application["region"]) == (client.account, client.region)
+        for resource in application["resources"]
+        if resource["type"] == type_ and resource["logicalId"] == name and resource.get("physicalId")
+    }
+    if len(found) > 1:
+        raise Problem(
+            f"{', '.join(found.values())} have a {name} each: name it as it is called here: {', '.join(found)}"
+        )
+    return next(iter(found), None)
+
+
 def address(settings: Settings) -> str:
     """Where a server with these settings listens."""
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "localhost") else settings.host

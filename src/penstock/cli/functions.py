@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from penstock.cli.client import Client
-from penstock.cli.find import Account, AsJson, Data, Region, Url, client_for, interruptible
+from penstock.cli.find import Account, AsJson, Data, Region, Url, client_for, interruptible, physical
 from penstock.cli.problems import FAILED, NOT_FOUND, WRONG_USE, Problem
 from penstock.cli.show import clock_time, console, print_json, print_json_line
 
@@ -21,11 +21,12 @@ LOOK_AGAIN_S: Final = 0.3  # machine seconds between two looks at what was logge
 LOOK_BACK_MS: Final = 2_000  # lines may be stored this much after the time they carry
 _REMEMBERED: Final = 10_000  # lines of the last moments, not to be shown twice
 _GROUP: Final = "/aws/lambda/"
+_FUNCTION: Final = "AWS::Lambda::Function"
 _FUNCTION_ERROR: Final = "X-Amz-Function-Error"
 
 
 def invoke(
-    function: Annotated[str, typer.Argument(help="The function's name or ARN.")],
+    function: Annotated[str, typer.Argument(help="The function's name (here or in its template) or ARN.")],
     payload: Annotated[str, typer.Argument(help="The event, as JSON; @FILE reads a file, - standard input.")] = "{}",
     later: Annotated[bool, typer.Option("--async", help="Put it into the function's queue and do not wait.")] = False,
     log: Annotated[bool, typer.Option("--log", help="Show the end of its log as well, on standard error.")] = False,
@@ -45,9 +46,13 @@ def invoke(
       penstock invoke intake '{}' --async
     """
     client = client_for(url, data, account, region)
-    headers, answer = client.invoke(
-        function, _payload(payload), kind="Event" if later else "RequestResponse", tail=log and not later
-    )
+    event, kind = _payload(payload), "Event" if later else "RequestResponse"
+    try:
+        headers, answer = client.invoke(function, event, kind=kind, tail=log and not later)
+    except Problem as problem:
+        if problem.exit_code != NOT_FOUND or (found := physical(client, function, _FUNCTION)) is None:
+            raise
+        headers, answer = client.invoke(found, event, kind=kind, tail=log and not later)
     failed = headers.get(_FUNCTION_ERROR)
     if log and (tail := headers.get("X-Amz-Log-Result")):
         console(stderr=True).print(base64.b64decode(tail).decode(errors="replace"), markup=False, style="dim", end="")
@@ -95,7 +100,8 @@ def logs(
       penstock logs payment --filter ERROR
     """
     client = client_for(url, data, account, region)
-    show = _show_json if as_json else Lines(len(functions or ()) != 1).show
+    functions = [physical(client, each, _FUNCTION) or each for each in functions or ()]
+    show = _show_json if as_json else Lines(len(functions) != 1).show
     found = sorted(read_logs(client, functions, pattern, since=0), key=lambda line: line["timestamp"])
     for line in found[-lines:] if lines else ():
         show(line)

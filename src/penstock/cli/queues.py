@@ -7,15 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from penstock.cli.find import Account, AsJson, Data, Region, Url, client_for
-from penstock.cli.problems import WRONG_USE, Problem
+from penstock.cli.find import Account, AsJson, Data, Region, Url, client_for, physical
+from penstock.cli.problems import NOT_FOUND, WRONG_USE, Problem
 from penstock.cli.show import console, print_json
 
 STANDARD_INPUT = "-"
 
 
 def send(
-    queue: Annotated[str, typer.Argument(help="The queue's name, URL or ARN.")],
+    queue: Annotated[str, typer.Argument(help="The queue's name (here or in its template), URL or ARN.")],
     body: Annotated[str, typer.Argument(help="The message's body; - reads standard input.")],
     group: Annotated[str | None, typer.Option("--group", help="FIFO: the message group.")] = None,
     deduplication: Annotated[str | None, typer.Option("--dedup", help="FIFO: the deduplication id.")] = None,
@@ -45,7 +45,12 @@ def send(
     request |= {name: value for name, value in given.items() if value is not None}
     if attributes:
         request["MessageAttributes"] = dict(_attribute(each) for each in attributes)
-    answer = client.json("sqs", "AmazonSQS.SendMessage", request)
+    try:
+        answer = client.json("sqs", "AmazonSQS.SendMessage", request)
+    except Problem as problem:
+        if problem.exit_code != NOT_FOUND or (found := physical(client, queue, "AWS::SQS::Queue")) is None:
+            raise
+        answer = client.json("sqs", "AmazonSQS.SendMessage", request | {"QueueUrl": found})
     if as_json:
         print_json(answer)
     else:
