@@ -52,6 +52,7 @@ class Relay:
         self._deliveries = deliveries
         self._parts: Parts
         self._due: dict[str, int] = {}  # target → when its earliest waiting delivery is due
+        self._hinted: dict[str, int] = {}  # the same, of hints given during a turn, which that turn cannot know of
         self._blocked: set[str] = set()  # have due rows behind what runs: looked at again when that ends
         self._running: dict[int, Delivery] = {}
         self._per_target: dict[str, int] = {}
@@ -64,6 +65,8 @@ class Relay:
     def hint(self, target: str, due: int) -> None:
         """A delivery to this target waits until ``due``."""
         self._due[target] = min(due, self._due.get(target, due))
+        if self._turning:
+            self._hinted[target] = min(due, self._hinted.get(target, due))
         self._wake()
 
     async def start(self, parts: Parts) -> None:
@@ -157,11 +160,13 @@ class Relay:
             asyncio.get_running_loop().call_later(1.0, self._wake)
             return
         started, next_due, blocked = result
+        hinted, self._hinted = self._hinted, {}
         for target, due in next_due.items():
-            if due is None:
+            earliest = min((moment for moment in (due, hinted.get(target)) if moment is not None), default=None)
+            if earliest is None:
                 self._due.pop(target, None)
             else:
-                self._due[target] = due
+                self._due[target] = earliest
         self._blocked |= blocked
         for delivery, payload in started:
             self._running[delivery.id] = delivery
