@@ -25,7 +25,7 @@ from penstock.services.sqs.storage import Counts, counts, few
 COUNTED_INLINE: Final = 2000  # messages that are counted inside a transaction; more are counted in a thread
 
 
-@operation
+@operation(kept={"tags"})
 def create_queue(cx: Context, request: Request) -> Response:
     """Create a queue; one that exists with the same values of the given attributes is given back.
 
@@ -292,7 +292,7 @@ def _check_tags(tags: dict[str, str], name: str, existing: dict[str, str]) -> No
         raise InvalidParameterValue(f"Too many tags added for queue {name}.")
 
 
-@operation
+@operation(kept={"Tags"})
 def tag_queue(cx: Context, request: Request) -> Response:
     """Add tags to a queue, or give them new values.
 

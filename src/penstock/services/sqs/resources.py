@@ -15,11 +15,11 @@ from penstock.base.errors import ApiError
 from penstock.base.names import Arn
 from penstock.engine.context import Context, WaitingContext
 from penstock.engine.resource import Declared, Physical, ResourceType
-from penstock.services.sqs.attributes import FIFO_WORDS, NUMBERS
+from penstock.services.sqs.attributes import FIFO_WORDS, KEPT, NUMBERS
 
 _NUMBERS: Final = frozenset(NUMBERS)
 _WORDS: Final = frozenset(FIFO_WORDS)
-_KEPT: Final = frozenset({"KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds", "SqsManagedSseEnabled", "Tags"})
+_KEPT: Final = (KEPT - {"Policy"}) | {"Tags"}
 _DOCUMENTS: Final = frozenset({"RedrivePolicy", "RedriveAllowPolicy"})
 
 
