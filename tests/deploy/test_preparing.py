@@ -178,13 +178,13 @@ Resources:
     ("change", "message"),
     [
         (("AWS::Serverless-2016-10-31", "MyMacro"), "2: the transform 'MyMacro' cannot be run here"),
-        (("CodeUri: code/", "CodeUri: s3://bucket/key"), "11: Worker: CodeUri is in S3, which is not here yet"),
-        (("CodeUri: code/", "CodeUri: nowhere/"), "11: Worker: CodeUri is .*nowhere, which does not exist"),
+        (("CodeUri: code/", "CodeUri: s3://bucket/key"), "6: Worker: CodeUri is in S3, which is not here yet"),
+        (("CodeUri: code/", "CodeUri: nowhere/"), "6: Worker: CodeUri is .*nowhere, which does not exist"),
         (("CodeUri: code/", "PackageType: Image"), "container images are not run here"),
         (("Globals:", "Rules: {A: {}}\nGlobals:"), "5: the section Rules is not executed here"),
         (("Globals:", "Recources: {A: {}}\nGlobals:"), "5: 'Recources' is no section of a template"),
         (("Type: AWS::Serverless::Function", "Type: AWS::Serverless::Function\n    Metadata: {BuildMethod: makefile}"),
-         "12: Worker: BuildMethod 'makefile' is not executed here"),
+         "6: Worker: BuildMethod 'makefile' is not executed here"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_prepared_is_refused_by_name(tmp_path: Path, change: tuple[str, str], message: str) -> None:

@@ -29,11 +29,13 @@ class Lines:
         return None
 
     def resource(self, logical_id: str, property_: str | None = None) -> int | None:
-        """The line of a resource, or of one of its properties when the file has that."""
+        """The line of a resource, or of one of its properties, which SAM's Globals may have set."""
         origin = self.origins.get(logical_id, logical_id)
         if property_ is None:
             return self.of("Resources", origin)
-        return self.of("Resources", origin, "Properties", property_)
+        own = self.at.get(f"Resources/{origin}/Properties/{property_}")
+        shared = self.at.get(f"Globals/Function/{property_}")
+        return own or shared or self.of("Resources", origin, "Properties")
 
 
 @dataclass(frozen=True, slots=True)
