@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import os
 import shutil
 from collections.abc import Callable
@@ -21,6 +22,7 @@ class Blobs:
         self.root = root
         self._sync = sync
         self._under_way: dict[str, asyncio.Future[Path]] = {}
+        self._writings = itertools.count()  # the same body may be written twice at once: each under its own name
         root.mkdir(parents=True, exist_ok=True)
         for left in root.glob("*.writing"):
             shutil.rmtree(left) if left.is_dir() else left.unlink()
@@ -59,7 +61,7 @@ class Blobs:
         digest = hashlib.sha256(data).hexdigest()
         path = self.path(digest)
         if not path.exists():
-            writing = self.root / f"{digest}.{id(data):x}.writing"
+            writing = self.root / f"{digest}.{next(self._writings)}.writing"
             with writing.open("wb") as file:
                 file.write(data)
                 if self._sync:
@@ -73,7 +75,7 @@ class Blobs:
         path = self.path(digest)
         if path.exists():
             return path
-        writing = self.root / f"{digest}.{id(fill):x}.writing"
+        writing = self.root / f"{digest}.{next(self._writings)}.writing"
         writing.mkdir()
         try:
             fill(writing)

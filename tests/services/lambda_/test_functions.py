@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from pathlib import Path
@@ -208,3 +209,15 @@ async def test_the_account_knows_its_limits(tmp_path: Path) -> None:
         assert settings["AccountUsage"]["FunctionCount"] == 1
         too_much = on.call("PutFunctionConcurrency", FunctionName="orders", ReservedConcurrentExecutions=901)
         assert "below its minimum value of [100]" in await refusal(too_much, "InvalidParameterValueException")
+
+
+async def test_functions_of_one_package_can_be_created_at_once(tmp_path: Path) -> None:
+    async with bench(tmp_path) as on:
+        files = {f"lib/{number}.py": b"x = 1\n" * 50 for number in range(40)} | {"index.py": HANDLER}
+        data = zipped(files)
+        await asyncio.gather(*(on.function(f"f{number}", Code={"ZipFile": data}) for number in range(6)))
+        assert len(kept(on)) == 2
+        await asyncio.gather(*(on.call("DeleteFunction", FunctionName=f"f{number}") for number in range(5)))
+        await on.background_done()
+        assert (await on.invoke("f5", 1))["Payload"] == b"1"
+        assert on.environments.invocations[0][0].code.joinpath("index.py").is_file()

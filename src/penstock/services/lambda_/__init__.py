@@ -19,7 +19,7 @@ from penstock.services.lambda_ import (
     tags,
 )
 from penstock.services.lambda_.records import NAME, Memory
-from penstock.services.lambda_.rules import retry_wait_ms, throttle_wait_ms
+from penstock.services.lambda_.rules import redelivery_wait_ms, retry_wait_ms, throttle_wait_ms
 from penstock.services.lambda_.target import FunctionTarget
 
 SERVICE = Service(
@@ -32,7 +32,7 @@ SERVICE = Service(
     target=FunctionTarget(),
     kinds=[
         DeliveryKind(asynchronous.ASYNC, retry_wait_ms, throttle_wait_ms, asynchronous.ended),
-        DeliveryKind(asynchronous.DESTINATION, throttle_wait_ms, throttle_wait_ms),
+        DeliveryKind(asynchronous.DESTINATION, redelivery_wait_ms, throttle_wait_ms),
         DeliveryKind(consumers.MAPPING, consumers.no_backoff),
     ],
     resources=resources.TYPES,

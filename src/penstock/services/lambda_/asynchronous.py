@@ -63,14 +63,16 @@ def enqueue(
     source: str,
     request_id: str | None = None,
     payload: bytes | None = None,
-    reply_to: int | None = None,
+    trace_header: str = "",
 ) -> None:
     """Queue an event for a function. All attempts have one request id; a new one unless given."""
     config = invoke_config(cx, row)
+    detail = {"request_id": request_id or uuid_of(cx.names.id())}
+    if trace_header:
+        detail["trace_header"] = trace_header
     cx.within(row.account, row.region).deliver(
         kind=ASYNC, to=row.arn, event=event, source=source, payload=payload, max_attempts=1 + config.retry_attempts,
-        max_age_ms=config.age_seconds * 1000, reply_to=reply_to,
-        detail={"request_id": request_id or uuid_of(cx.names.id())},
+        max_age_ms=config.age_seconds * 1000, detail=detail,
     )  # fmt: skip
 
 

@@ -157,7 +157,9 @@ async def _enqueue(cx: WaitingContext, loaded: Loaded, payload: bytes) -> None:
 
     def accept(inner: Context) -> None:
         inner.event("lambda:Invoke", row.arn, payload, id_=event)
-        asynchronous.enqueue(inner, row, event=event, source=row.arn, request_id=request_id)
+        asynchronous.enqueue(
+            inner, row, event=event, source=row.arn, request_id=request_id, trace_header=cx.call_.trace_header
+        )
 
     await cx.transact(accept)
 

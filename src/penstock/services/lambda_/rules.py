@@ -138,6 +138,11 @@ def retry_wait_ms(attempts: int) -> int:
     return RETRY_MS[min(attempts, len(RETRY_MS)) - 1] if attempts > 0 else RETRY_MS[0]
 
 
+def redelivery_wait_ms(attempts: int) -> int:
+    """How long a record that a destination refused waits after this many attempts: 1 s, doubling to 5 minutes."""
+    return min(THROTTLE_MS[0] << min(max(attempts - 1, 0), 20), THROTTLE_MS[1])
+
+
 def throttle_wait_ms(age_ms: int) -> int:
     """How long a throttled event waits: its age, so that the waits double from 1 s to 5 minutes."""
     return min(max(age_ms, THROTTLE_MS[0]), THROTTLE_MS[1])

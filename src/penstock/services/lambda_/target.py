@@ -37,8 +37,9 @@ class FunctionTarget:
                 code="RequestTooLargeException",
             )
         asynchronous.enqueue(
-            cx, row, event=delivery.event, source=delivery.source, payload=delivery.payload, request_id=None
-        )
+            cx, row, event=delivery.event, source=delivery.source, payload=delivery.payload,
+            trace_header=delivery.detail.get("AWSTraceHeader", ""),
+        )  # fmt: skip
 
     async def attempt(self, cx: WaitingContext, delivery: Delivery, payload: bytes) -> dict[str, Any]:
         """Run the function once. Its error is a failed attempt; a throttle or a missing runtime does not count."""
@@ -46,7 +47,8 @@ class FunctionTarget:
         run = delivery.run or cx.names.id()
         try:
             loaded = await records.load(cx, reference)
-            invocation = Invocation(run, delivery.detail["request_id"], payload, loaded.row.arn)
+            detail = delivery.detail
+            invocation = Invocation(run, detail["request_id"], payload, loaded.row.arn, detail.get("trace_header", ""))
             result = await execute(cx, loaded, invocation)
         except ResourceNotFound as error:
             raise Undeliverable(error.message, code=str(error.code)) from error
