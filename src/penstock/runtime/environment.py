@@ -22,31 +22,25 @@ from typing import Any
 
 from penstock.base.clock import MachineClock
 from penstock.base.errors import CannotRun
-from penstock.base.names import Arn, Names
-from penstock.engine.access import Credentials, Keys, Principal, root
+from penstock.base.names import Names
+from penstock.engine.access import Keys
 from penstock.engine.compute import Function, Invocation, InvocationResult, LogSink
 from penstock.runtime import memory, report
+from penstock.runtime.beginning import folders_of, launch_message, new_key
 from penstock.runtime.channel import ANSWER_BYTES, EventWay
-from penstock.runtime.inside.sandbox import ETC, SYSTEM
 from penstock.runtime.launcher import Launcher, Sandbox
 from penstock.runtime.layers import opt_of
 from penstock.runtime.logs import LogBuffer, LogPipe
 from penstock.runtime.memory import MemoryWatch
-from penstock.runtime.packages import runtime_packages, standard_library
 from penstock.runtime.process import Process
 from penstock.runtime.runtime_api import RuntimeApi
 from penstock.runtime.runtimes import Runtime
-from penstock.runtime.variables import variables
 
 INIT_LIMIT_MS = 10_000  # Lambda's limit for INIT; a second try has the function's timeout
 START_LIMIT_MS = 30_000  # for the machine to make the processes, before INIT's clock begins
 LAST_WORDS_MS = 500  # for a runtime whose answer was refused to write its traceback and end
 KILL_LIMIT_MS = 900  # how long a result waits for killed processes to be gone: within the second a caller was promised
 OUTSIDE_MS = 20  # output outside invocations is handed over this often
-KEY_LIFE_MS = 36 * 3_600_000  # of an environment's access key: longer than environments live
-
-FRAMES_DESCRIPTOR = 4  # where awslambdaric finds the log's frames: the same pipe as its output
-READABLE = (*SYSTEM, *(f"/etc/{name}" for name in ETC), "/etc/passwd", "/etc/group", "/proc", "/dev", "/sys")
 
 NEW, INIT, BUSY, RESTING, IDLE, ENDING, GONE = "new", "init", "busy", "resting", "idle", "ending", "gone"
 RESTING_MS = 50  # an event waits this long for a runtime that has answered to ask for more, before it goes elsewhere
@@ -122,7 +116,8 @@ class Environment:
         self._asked: asyncio.Future[None] | None = None
         self._tmp: Path | None = None
         self._ended = self._loop.create_future()
-        self._credentials = self._issue()
+        self._credentials = new_key(function, shared.names, today)
+        shared.keys.issue(self._credentials, environment=True)
 
     @property
     def pid(self) -> int | None:
@@ -441,53 +436,18 @@ class Environment:
 
     # --- what it starts with
 
-    def _issue(self) -> Credentials:
-        """An access key of its own: it names the invocation that is under way."""
-        function, names = self.function, self._shared.names
-        if function.role:
-            role_name = function.role.rsplit("/", 1)[-1]
-            arn = str(Arn("sts", "", function.account, f"assumed-role/{role_name}/{function.name}"))
-            principal = Principal(function.account, arn, f"AROA{names.text(17)}:{function.name}", role=function.role)
-        else:
-            principal = root(function.account)
-        credentials = Credentials(
-            f"ASIA{names.text(16)}", names.secret(40), names.secret(240), self._now() + KEY_LIFE_MS, principal
-        )
-        self._shared.keys.issue(credentials, environment=True)
-        return credentials
-
     async def _message(self, sandbox: Sandbox) -> dict[str, Any]:
         """What the launcher needs to know."""
-        function, scratch = self.function, self._shared.scratch
+        function, shared = self.function, self._shared
         opt = function.layers[0] if len(function.layers) == 1 else None
         if len(function.layers) > 1:
-            opt = await asyncio.to_thread(opt_of, function.layers, scratch)
-        folders = {"task": "/var/task", "opt": "/opt", "runtime": "/var/runtime", "tmp": "/tmp"}
-        message: dict[str, Any] = {}
+            opt = await asyncio.to_thread(opt_of, function.layers, shared.scratch)
+        tmp = shared.scratch / "tmp" / self._credentials.access_key_id
         if not sandbox.private:
-            self._tmp = scratch / "tmp" / self._shared.names.hex(16)
-            self._tmp.mkdir(parents=True)
-            folders = {"task": str(function.code), "opt": str(opt or scratch / "none"), "tmp": str(self._tmp),
-                       "runtime": str(scratch / "runtime")}  # fmt: skip
-            packages = runtime_packages().values()
-            message["readable"] = [*READABLE, *map(str, standard_library()), *map(str, packages), *folders.values(),
-                                   *(_prefix for _prefix in self._runtime.programs)]  # fmt: skip
-            message["writable"] = [str(self._tmp), "/dev/null", "/dev/tty"]
-        api = await self._api.start(self._shared.names)
-        environment = variables(
-            function, self._runtime, sandbox, folders, credentials=self._credentials, endpoint=self._shared.endpoint(),
-            api=api, log_stream=self.log_stream,
+            self._tmp = tmp
+            tmp.mkdir(parents=True)
+        api = await self._api.start(shared.names)
+        return launch_message(
+            function, self._runtime, sandbox, folders_of(function, sandbox, opt, shared.scratch, tmp), opt=opt,
+            credentials=self._credentials, endpoint=shared.endpoint(), api=api, log_stream=self.log_stream,
         )  # fmt: skip
-        task, opt_seen = folders["task"], folders["opt"]
-        python = function.runtime if self._runtime.kind == "python" else ""
-        if python:
-            environment["_LAMBDA_TELEMETRY_LOG_FD"] = str(FRAMES_DESCRIPTOR)
-        return message | {
-            "kind": "python" if python else "exec",
-            "code": str(function.code.resolve()),
-            "layers": None if opt is None else str(opt.resolve()),
-            "ephemeral_mb": function.ephemeral_mb,
-            "environment": environment,
-            "searched": [task, f"{opt_seen}/python/lib/{python}/site-packages", f"{opt_seen}/python"],
-            "programs": self._runtime.commands(folders, function.memory_mb),
-        }

@@ -220,11 +220,17 @@ class ProcessEnvironments:
         return self._runtimes.of(function).version
 
     def sandbox(self) -> dict[str, str]:
-        """What keeps environments apart here: mode and reason; "not started" before the first function ran."""
+        """What keeps environments apart here: mode and reason, and how each limit is held."""
         found = self._launcher.sandbox
-        if found is None:
-            return {"mode": "not started", "reason": "found out when the first function runs", "memory": "polled"}
-        return {"mode": found.mode, "reason": found.reason, "memory": "polled"}
+        told = {"mode": "not started", "reason": "found out when the first function runs"}
+        if found is not None:
+            told = {"mode": found.mode, "reason": found.reason}
+        private = found is not None and found.private
+        return told | {
+            "memory": "looked at every 50 ms, killed over the limit",
+            "tmp": "private, of EphemeralStorage's size" if private else "a folder of its own, its size not limited",
+            "python": f"every python3.x runs on {self._runtimes.python.version.removeprefix('python:')}",
+        }
 
     @property
     def launcher_pid(self) -> int | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -136,6 +137,7 @@ class Launcher:
     def _spawn(self) -> None:
         root, runtime = self.scratch / "root", self.scratch / "runtime"
         root.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self.scratch / "tmp", ignore_errors=True)  # of environments which an earlier server left
         packages = {name: str(path) for name, path in runtime_packages().items()}
         _link(runtime, packages)
         visible = [*map(str, standard_library()), *self._visible()]

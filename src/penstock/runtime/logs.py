@@ -139,15 +139,20 @@ class LogPipe:
 
 
 class LogBuffer:
-    """The lines of one invocation, up to KEPT_BYTES; how many were dropped is its last line."""
+    """The lines of one invocation, up to KEPT_BYTES; how many were dropped is its last line.
+
+    Times never go back: output has the time at which it was read, a frame its own, and the order must be the written one.
+    """
 
     def __init__(self) -> None:
         self.lines: list[Line] = []
+        self._latest = 0
         self._bytes = 0
         self._dropped = 0
 
     def add(self, at_ms: int, text: str) -> None:
         """Keep a line, if there is room."""
+        self._latest = at_ms = max(at_ms, self._latest)
         self._bytes += len(text) + 26  # CloudWatch Logs counts 26 bytes for an event beside its text
         if self._bytes > KEPT_BYTES:
             self._dropped += 1
