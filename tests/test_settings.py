@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.settings import SettingsError, as_environment, load, reference
+from penstock.settings import SettingsError, as_environment, load
 
 
 def test_the_command_line_wins_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
@@ -54,8 +54,3 @@ def test_settings_travel_through_an_environment_unchanged(tmp_path: Path) -> Non
             assert getattr(again, name) == getattr(settings, name), name
     assert again.environment["PATH"] == "/bin"
     assert load(Path("/"), environment=as_environment(load(tmp_path, environment={}, memory=True))).memory
-
-
-def test_the_settings_page_is_what_the_code_says() -> None:
-    page = Path(__file__).parent.parent / "docs" / "settings.md"
-    assert page.read_text() == reference(), "run `make docs`"
