@@ -101,6 +101,9 @@ def test_a_rule_needs_a_valid_pattern_or_schedule(events: Any) -> None:
         events.put_rule(Name="r")
     with refused("InvalidEventPatternException", 'Event pattern is not valid. Reason: "source" must be an object or'):
         events.put_rule(Name="r", EventPattern='{"source": "shop"}')
+    texts = [{"wildcard": f"*/datasync/*.{kind}"} for kind in ("bif", "tif", "tiff", "svs")]
+    with refused("InvalidEventPatternException", "Rule is too complex - try using fewer wildcard characters or fewer"):
+        events.put_rule(Name="r", EventPattern=json.dumps({"detail": {"key": texts}}))
     with refused("ValidationException", "Parameter ScheduleExpression is not valid."):
         events.put_rule(Name="r", ScheduleExpression="rate(1 minutes)")
     events.create_event_bus(Name="shop")

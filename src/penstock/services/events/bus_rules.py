@@ -7,11 +7,12 @@ from typing import Any
 from penstock.engine.context import Context
 from penstock.engine.operation import Request, Response, operation
 from penstock.engine.pattern import PatternError, compile
+from penstock.engine.pattern.complexity import complexity
 from penstock.services.events import records, schedules
 from penstock.services.events.errors import InvalidEventPattern, ValidationException
 from penstock.services.events.pages import page_of
 from penstock.services.events.records import Bus, Rule
-from penstock.services.events.rules import DEFAULT_BUS
+from penstock.services.events.rules import DEFAULT_BUS, WILDCARD_COMPLEXITY
 from penstock.services.events.tags import checked_tags
 
 
@@ -27,10 +28,7 @@ def put_rule(cx: Context, request: Request) -> Response:
             raise ValidationException("ScheduleExpression is supported only on the default event bus.")
         schedules.check(schedule)
     if pattern is not None:
-        try:
-            compile(pattern)
-        except PatternError as error:
-            raise InvalidEventPattern(f"Event pattern is not valid. Reason: {error}") from error
+        _check_pattern(pattern)
     old = records.find_rule(cx, bus, request["Name"])
     revision = records.revise(cx, bus)
     rule = Rule(
@@ -41,6 +39,18 @@ def put_rule(cx: Context, request: Request) -> Response:
     records.put_rule(cx, rule)
     schedules.begin(cx, bus, rule)
     return {"RuleArn": bus.rule_arn(rule.name)}
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        compiled = compile(pattern)
+    except PatternError as error:
+        raise InvalidEventPattern(f"Event pattern is not valid. Reason: {error}") from error
+    if complexity(compiled, WILDCARD_COMPLEXITY) > WILDCARD_COMPLEXITY:
+        raise InvalidEventPattern(
+            "Event pattern is not valid. Reason: Rule is too complex - try using fewer wildcard characters or fewer"
+            " repeating character sequences after a wildcard character"
+        )
 
 
 def _change_state(cx: Context, request: Request, state: str) -> None:

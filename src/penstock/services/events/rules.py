@@ -26,6 +26,7 @@ RETRY_ATTEMPTS: Final = 185  # unless the target says otherwise: eb-rule-retry-p
 EVENT_AGE_SECONDS: Final = 86_400
 POLICY_BYTES: Final = 10_240  # of a bus's policy
 TARGETS: Final = 100  # of one rule; AWS's own quota is 5 and is raised on request
+WILDCARD_COMPLEXITY: Final = 10  # of a rule's pattern; AWS tells the error, not the number: met by those it refused
 TAGS: Final = 50
 PAGE: Final = 100  # of one list
 

@@ -1,0 +1,63 @@
+"""How complex wildcards are. Which rules AWS refused is known from those who met the limit."""
+
+import pytest
+
+from penstock.engine.pattern import compile
+from penstock.engine.pattern.complexity import complexity
+
+LIMIT = 10
+
+
+def of(*texts):
+    return complexity(compile({"key": [{"wildcard": text} for text in texts]}), 100)
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["plain"], 1),
+        (["ab*"], 2),  # "ab and "ab*, after the b
+        (["*.png"], 2),
+        (["*aaa"], 4),  # *, *a, *aa, *aaa
+        (["*/lib/*"], 4),  # *, */, */lib/ and */lib/*, after a/lib/
+        (["*.png", "*.jpg"], 4),
+        (["order-*", "order-*-done"], 4),
+    ],
+)
+def test_it_is_the_number_of_beginnings_one_value_matches(texts, expected):
+    assert of(*texts) == expected
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["*.bif", "*.tiff", "*.tif", "*.svs"],
+        ["*/datasync/*.bif", "*/datasync/*.tif"],
+        ["*:stack/one/*", "*:stack/two/*", "*:stack/three/*"],
+    ],
+)
+def test_rules_that_aws_took_are_within_ten(texts):
+    assert of(*texts) <= LIMIT
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["*/datasync/*.bif", "*/datasync/*.tif", "*/datasync/*.tiff", "*/datasync/*.svs"],
+        ["*:stack/one/*", "*:stack/two/*", "*:stack/three/*", "*:stack/four/*"],
+    ],
+)
+def test_rules_that_aws_refused_are_beyond_ten(texts):
+    assert of(*texts) > LIMIT
+
+
+def test_every_field_counts_alone_and_a_list_shares_what_comes_before_its_first_wildcard():
+    pattern = compile({"a": [{"wildcard": "*aa"}], "b": [{"wildcard": "*b"}], "c": [{"prefix": "c"}]})
+    assert complexity(pattern, 100) == 3
+    several = compile({"a": [{"anything-but": {"wildcard": ["dir/*.a", "dir/*.b"]}}]})
+    assert complexity(several, 100) == 3
+
+
+def test_looking_ends_beyond_the_limit():
+    assert LIMIT < of("*a*a*a*a*a*a*a*a*") < 30
+    assert complexity(compile({"a": [{"wildcard": "*" + "ab*" * 40}]}), LIMIT) > LIMIT
