@@ -39,6 +39,12 @@ class Server:
         self._ready = -1
         self.log = data.with_suffix(".log")
 
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        assert self._process is not None
+        return self._process.pid
+
     def begin(self) -> None:
         """Start the process, and do not wait until it answers."""
         reading, writing = os.pipe()
