@@ -35,14 +35,17 @@ def parse_credential(text: str) -> Credential:
 
 
 def credential_of(authorization: str | None, query: str) -> Credential:
-    """The credential of an Authorization header, or of a presigned URL's query string."""
+    """The credential of an Authorization header, or of a presigned URL's query string.
+
+    Signature Version 2 has no scope: only S3 still takes it.
+    """
     if authorization:
         start = authorization.find("Credential=")
         if start >= 0:
             end = authorization.find(",", start)
             return parse_credential(authorization[start + 11 : end if end >= 0 else None])
         if authorization.startswith("AWS "):
-            return Credential(authorization[4:].partition(":")[0])
+            return Credential(authorization[4:].partition(":")[0], service="s3")
         return NOBODY
     if query and ("X-Amz-Credential=" in query or "AWSAccessKeyId=" in query):
         for field in query.split("&"):
@@ -50,5 +53,5 @@ def credential_of(authorization: str | None, query: str) -> Credential:
             if name == "X-Amz-Credential":
                 return parse_credential(unquote(value))
             if name == "AWSAccessKeyId":
-                return Credential(unquote(value))
+                return Credential(unquote(value), service="s3")
     return NOBODY

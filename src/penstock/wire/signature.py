@@ -21,6 +21,7 @@ from penstock.base.clock import MachineClock
 from penstock.engine.access import Keys
 from penstock.engine.body import FileBody
 from penstock.wire.credentials import Credential
+from penstock.wire.signature_s3 import fields_of, signatures_of
 from penstock.wire.values import Request
 
 ALGORITHM = "AWS4-HMAC-SHA256"
@@ -32,6 +33,10 @@ PRESIGNED_SECONDS = 604_800  # a presigned URL's longest life: "Authenticating R
 
 _ISO = "%Y%m%dT%H%M%SZ"
 _UNRESERVED = "-_.~"
+_MISMATCH = (
+    "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key"
+    " and signing method. Consult the service documentation for details."
+)
 _SPACES = re.compile(" +")
 
 Kind = Literal["missing", "incomplete", "unknown", "token", "expired", "skewed", "scope", "mismatch", "payload", "late"]
@@ -128,15 +133,10 @@ def parse(request: Request, credential: Credential) -> Signed:
     authorization = request.headers.get("authorization")
     if authorization:
         return _parse_header(authorization, credential, request.headers)
-    fields = dict(_fields(request.query))
+    fields = fields_of(request.query)
     if "X-Amz-Signature" in fields or "X-Amz-Algorithm" in fields:
         return _parse_query(fields, credential)
     raise AuthError("missing", "Request is missing Authentication Token")
-
-
-def _fields(query: str) -> list[tuple[str, str]]:
-    pairs = (field.partition("=") for field in query.split("&") if field)
-    return [(unquote(name), unquote(value.replace("+", " "))) for name, _, value in pairs]
 
 
 def _parse_header(authorization: str, credential: Credential, headers: Mapping[str, str]) -> Signed:
@@ -258,6 +258,9 @@ class Verifier:
 
     def verify(self, request: Request, credential: Credential) -> None:
         """Raise AuthError when the request is not signed with a key known here, for now, as it arrived."""
+        if credential.service == "s3" and not credential.date:
+            self._verify_version_2(request, credential)
+            return
         signed = parse(request, credential)
         secret = self._secret(request, signed)
         self._check_time(signed)
@@ -265,14 +268,22 @@ class Verifier:
             raise AuthError("mismatch", "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
         expected = signature_of(request, signed, secret)
         if not hmac.compare_digest(expected.encode(), signed.signature.encode("utf-8", "replace")):
-            raise AuthError(
-                "mismatch",
-                "The request signature we calculated does not match the signature you provided. Check your AWS Secret"
-                " Access Key and signing method. Consult the service documentation for details.",
-            )
+            raise AuthError("mismatch", _MISMATCH)
         claimed = request.headers.get("x-amz-content-sha256", "")
         if re.fullmatch("[0-9a-f]{64}", claimed) and claimed != body_hash(request):
             raise AuthError("payload", "The provided 'x-amz-content-sha256' header does not match what was computed.")
+
+    def _verify_version_2(self, request: Request, credential: Credential) -> None:
+        fields = fields_of(request.query)
+        authorization = request.headers.get("authorization", "")
+        signature = fields.get("Signature") or authorization.rpartition(":")[2]
+        secret = self._secret(request, Signed(credential, (), signature, "", presigned="Signature" in fields))
+        expected = [one.encode() for one in signatures_of(request, secret)]
+        if not any(hmac.compare_digest(one, signature.encode("utf-8", "replace")) for one in expected):
+            raise AuthError("mismatch", _MISMATCH)
+        expires = fields.get("Expires", "")
+        if "Signature" in fields and (not expires.isdecimal() or int(expires) * 1000 < self._machine.now_ms()):
+            raise AuthError("late", "Request has expired")
 
     def chunk_signer(self, request: Request, credential: Credential) -> ChunkSigner:
         """What verifies the chunks of this request's body."""
@@ -291,7 +302,8 @@ class Verifier:
         if held.session_token:
             token = request.headers.get("x-amz-security-token", "")
             if signed.presigned:
-                token = dict(_fields(request.query)).get("X-Amz-Security-Token", token)
+                fields = fields_of(request.query)
+                token = fields.get("X-Amz-Security-Token", fields.get("x-amz-security-token", token))
             if not hmac.compare_digest(held.session_token.encode(), token.encode("utf-8", "replace")):
                 raise AuthError("token", "The security token included in the request is invalid.")
         return held.secret_access_key
