@@ -200,3 +200,36 @@ def test_waiting_events_and_mappings_survive_a_restart(own_platform: PlatformThr
     own_platform.advance(seconds=180)
     (message,) = received(sqs, url)
     assert orjson.loads(message["Body"])["requestContext"]["condition"] == "RetriesExhausted"
+
+
+def test_a_rule_runs_a_function_from_its_own_durable_queue(platform: PlatformThread) -> None:
+    events = platform.client("events")
+    sqs, url = queue(platform, "dead")
+    platform.freeze()
+    function(platform, FAILING, DeadLetterConfig={"TargetArn": ARN.format("sqs", "dead")})
+    events.put_rule(Name="orders", EventPattern='{"source": ["shop"]}')
+    events.put_targets(Rule="orders", Targets=[{"Id": "1", "Arn": ARN.format("lambda", "function:orders")}])
+    events.put_events(Entries=[{"Source": "shop", "DetailType": "order", "Detail": '{"id": 1}'}])
+    platform.advance(seconds=180)
+    (message,) = received(sqs, url)
+    assert orjson.loads(message["Body"])["detail"] == {"id": 1}
+    assert message["MessageAttributes"]["ErrorMessage"]["StringValue"] == "'order'"
+
+
+def test_the_record_of_a_success_reaches_an_event_bus(platform: PlatformThread) -> None:
+    events = platform.client("events")
+    sqs, url = queue(platform, "results")
+    events.put_rule(Name="results", EventPattern='{"source": ["lambda"]}')
+    events.put_targets(Rule="results", Targets=[{"Id": "1", "Arn": ARN.format("sqs", "results")}])
+    client = function(platform, b"def handler(event, context):\n    return event\n")
+    bus, arn = ARN.format("events", "event-bus/default"), ARN.format("lambda", "function:orders")
+    client.put_function_event_invoke_config(
+        FunctionName="orders", DestinationConfig={"OnSuccess": {"Destination": bus}}
+    )
+    client.invoke(FunctionName="orders", InvocationType="Event", Payload=b'{"order": 1}')
+    platform.quiet()
+    (message,) = received(sqs, url)
+    event = orjson.loads(message["Body"])
+    assert (event["source"], event["detail-type"]) == ("lambda", "Lambda Function Invocation Result - Success")
+    assert event["resources"] == [bus, f"{arn}:$LATEST"]
+    assert event["detail"]["requestPayload"] == event["detail"]["responsePayload"] == {"order": 1}

@@ -22,7 +22,6 @@ from penstock.services.lambda_.rules import (
     DIRECT_UPLOAD_BYTES,
     LATEST,
     UNZIPPED_BYTES,
-    Reference,
     page,
     parse_reference,
 )
@@ -189,8 +188,6 @@ def store_change(cx: Context, old: FunctionRow, row: FunctionRow) -> None:
         layers.unuse(cx, old)
         layers.use(cx, row)
     uploads.let_go(cx, old.code_digest, row.arn, runnable(cx.parts, row).revision)
-    if old.settings["Timeout"] != row.settings["Timeout"]:
-        consumers.reconcile(cx, Reference(row.account, row.region, row.name, None))
 
 
 def check_revision(request: Request, current: str) -> None:

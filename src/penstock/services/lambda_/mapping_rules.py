@@ -98,7 +98,7 @@ def mapping_of(row: tuple[Any, ...]) -> MappingRow:
     )
 
 
-def check_source(arn: str | None) -> Arn:
+def check_source(arn: str | None, region: str) -> Arn:
     """The queue a mapping takes from; refuses every other kind of source by name."""
     if not arn:
         raise InvalidParameterValue("Unrecognized event source.")
@@ -109,6 +109,8 @@ def check_source(arn: str | None) -> Arn:
         )
     if parsed.service != "sqs":
         raise InvalidParameterValue("Unrecognized event source.")
+    if parsed.region != region:
+        raise InvalidParameterValue(f"The queue must be in the function's own region, {region}: {arn} is not.")
     return parsed
 
 

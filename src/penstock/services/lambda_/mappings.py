@@ -36,7 +36,7 @@ _PUT = f"INSERT OR REPLACE INTO lambda_mapping ({_COLUMNS}) VALUES (?,?,?,?,?,?,
 @operation(kept=KEPT, refused=REFUSED)
 def create_event_source_mapping(cx: Context, request: Request) -> Response:
     """Let a function consume a queue, from now on."""
-    source = check_source(request.get("EventSourceArn"))
+    source = check_source(request.get("EventSourceArn"), cx.region)
     function = _function(cx, request["FunctionName"])
     settings = check_settings({member: request.get(member) for member in SETTINGS}, str(source))
     same = cx.one(_SAME, (str(source), function.account, function.region, function.name))
