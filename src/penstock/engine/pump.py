@@ -155,7 +155,7 @@ class _Line:
         batch.bytes += sum(record.size for record in records)
         if batch.records:
             self._run_or_hold(batch, found)
-        if found:
+        if found or self.dirty:  # or something came while this was being taken, which it cannot have seen
             self.wake()
         elif later is not None:
             self._arm(later)
