@@ -26,6 +26,7 @@ from penstock.wire.values import Request
 
 SELF_PATH = "/_penstock/"
 _SELF = "self"
+_S3 = "s3"  # its endpoint's prefix: the one service that a host may name a resource of
 _FORM = "application/x-www-form-urlencoded"
 _TARGETS_AT_MOST = 4096  # (target, content type) pairs remembered
 _REST = ("rest-json", "rest-xml")
@@ -116,7 +117,7 @@ class Router:
             known = self._targets.get((target, content_type))
             return known if known is not None else self._route_target(target, content_type)
         if request.path.startswith(SELF_PATH) and self._self is not None:
-            return self._route_path(request, request.path, [self._self])
+            return self._route_path(request, [self._self])
         if request.path.startswith("/service/") and "smithy-protocol" in headers:
             return self._route_rpc(request.path, headers["smithy-protocol"])
         is_form = content_type.startswith(_FORM)
@@ -219,23 +220,22 @@ class Router:
                 ), protocol, named[0].model,
             )  # fmt: skip
         if not candidates:
-            # Nobody signed it and the host names nothing: whoever has the path, and S3, which takes any, last.
-            candidates = [entry for entry in self.entries if entry.rest is REST_JSON and entry is not self._self]
-            candidates += [entry for entry in self.entries if entry.rest not in (REST_JSON, None)]
-        path = request.path
-        bucket = self._bucket(host, candidates)
-        if bucket:
-            path = f"/{bucket}{path}"
-        return self._route_path(request, path, candidates)
+            # Nobody signed it and the host names nothing: whoever has the path.
+            candidates = [entry for entry in self.entries if entry.rest is not None and entry is not self._self]
+        # S3 takes any path: it comes last.
+        candidates.sort(key=lambda entry: entry.names.endpoint_prefix == _S3)
+        return self._route_path(request, candidates, self._bucket(host))
 
-    def _route_path(self, request: Request, path: str, candidates: Iterable[Entry]) -> Routed:
+    def _route_path(self, request: Request, candidates: Iterable[Entry], bucket: str = "") -> Routed:
+        path = request.path
         last: Entry | None = None
         for entry in candidates:
             protocol = entry.rest
             assert protocol is not None
             last = entry
+            full = f"/{bucket}{path}" if bucket and entry.names.endpoint_prefix == _S3 else path
             try:
-                found = entry.table.find(request.method, path, request.query, request.headers)
+                found = entry.table.find(request.method, full, request.query, request.headers)
             except ApiError as error:
                 raise NotRouted(error, protocol, entry.model) from None
             if found is not None:
@@ -270,13 +270,14 @@ class Router:
                     return self._by_endpoint[candidate], labels[:-count]
         return [], labels
 
-    def _bucket(self, host: Host, candidates: list[Entry]) -> str:
-        """The bucket a host names, where the request can only be S3's: bucket.s3.localhost, bucket.localhost."""
-        if not host.labels or len(candidates) != 1 or candidates[0].names.endpoint_prefix != "s3":
+    def _bucket(self, host: Host) -> str:
+        """The bucket a host names if the request is S3's: bucket.s3.localhost, bucket.localhost."""
+        if not host.labels:
             return ""
         hosted, before = self._hosted(host)
-        labels = before if hosted else host.labels
-        return ".".join(labels)
+        if hosted and hosted[0].names.endpoint_prefix != _S3:
+            return ""
+        return ".".join(before if hosted else host.labels)
 
     def _refuse_known(self, known: list[Names], protocol: WireProtocol) -> None:
         """Say so when the service exists on AWS and is not served here."""
