@@ -25,6 +25,12 @@ from penstock.store.store import Reader, Row, Store, Transaction
 T = TypeVar("T")
 
 
+class Sender(Protocol):
+    """Somebody outside who made a request. ``gone``: has hung up since, so that an answer may reach nobody."""
+
+    gone: bool
+
+
 @dataclass(slots=True)
 class Call:
     """One request for one operation, decoded and validated: wherever it comes from, all that is known of it."""
@@ -38,6 +44,7 @@ class Call:
     request_id: str
     trace_header: str = ""
     host: str = ""  # the Host header, for answers that contain the endpoint's address
+    sender: Sender | None = None  # who waits for the answer outside, if anybody does
 
 
 class Deliverer(Protocol):

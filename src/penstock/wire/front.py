@@ -135,7 +135,7 @@ class Front:
         call = Call(
             entry.service, operation.name, arguments, principal.account,
             credential.region or host.region or DEFAULT_REGION, principal, request_id,
-            headers.get("x-amzn-trace-id", ""), request.host,
+            headers.get("x-amzn-trace-id", ""), request.host, request,
         )  # fmt: skip
 
         def done(result: dict[str, Any] | None, error: BaseException | None) -> None:

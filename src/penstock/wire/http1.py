@@ -111,12 +111,18 @@ class Http1Connection(asyncio.Protocol):
             self._streaming.cancel()
         if self._writable is not None:
             self._writable.set()
+        self._tell_gone()
         self.exchanges.clear()
         self._transport = None
+
+    def _tell_gone(self) -> None:
+        for exchange in self.exchanges:
+            exchange.request.gone = True
 
     def eof_received(self) -> bool:
         """The client sends no more; it may still wait for answers."""
         self.closing = True
+        self._tell_gone()
         self.since = self.listener.now
         return bool(self.exchanges) and self._state == _IDLE
 

@@ -407,6 +407,7 @@ class Http2Connection(asyncio.Protocol):
     def _drop(self, number: int) -> None:
         stream = self._streams.pop(number, None)
         if stream is not None:
+            stream.request.gone = True
             if stream.intake is not None:
                 stream.intake.abort()
             if stream.sender is not None:

@@ -30,6 +30,7 @@ class Request:
     content_sha256: str = ""
     original: dict[str, str] | None = None
     error: ApiError | None = None
+    gone: bool = False  # the client has closed its side of the connection since
 
     def as_signed(self) -> dict[str, str]:
         """The headers as they were signed, with the host among them."""

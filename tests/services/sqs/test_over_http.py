@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import socket
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -97,6 +99,24 @@ def test_a_long_poll_ends_when_its_queue_does(platform: PlatformThread, pool: Th
     client.delete_queue(QueueUrl=url)
     with pytest.raises(client.exceptions.QueueDoesNotExist):
         begun.result(POLL_S / 2)
+
+
+def test_a_receiver_that_hung_up_gets_no_message(platform: PlatformThread, pool: ThreadPoolExecutor) -> None:
+    client = platform.client("sqs")
+    url = client.create_queue(QueueName="q")["QueueUrl"]
+    body = json.dumps({"QueueUrl": url, "WaitTimeSeconds": POLL_S}).encode()
+    host, port = platform.url.removeprefix("http://").split(":")
+    head = (
+        f"POST / HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: {len(body)}\r\n"
+        "Content-Type: application/x-amz-json-1.0\r\nX-Amz-Target: AmazonSQS.ReceiveMessage\r\n\r\n"
+    )
+    with socket.create_connection((host, int(port))) as dead:
+        dead.sendall(head.encode() + body)
+        while not platform.run(_waiting(platform, ARN + "q")):
+            pass
+    begun = poll(platform, client, url, pool)
+    client.send_message(QueueUrl=url, MessageBody="x")
+    assert [message["Body"] for message in begun.result(POLL_S / 2)] == ["x"]
 
 
 def test_errors_have_aws_codes(platform: PlatformThread) -> None:

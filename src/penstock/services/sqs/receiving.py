@@ -84,6 +84,10 @@ async def receive_message(cx: WaitingContext, request: Request) -> Response:
     try:
         while True:
             noted = False
+            if cx.call_.sender is not None and cx.call_.sender.gone:
+                # A message for a receiver that hung up would be hidden from everybody for its visibility timeout.
+                wakes.wake(queue.arn)
+                return {}
             answer, due = await cx.transact(lambda tx: _look(tx, request))
             remaining = deadline - machine.monotonic_ms()
             if answer is not None or remaining <= 0:
