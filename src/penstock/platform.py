@@ -111,7 +111,7 @@ class Platform:
         )
         migrate(self.store.connection, self.registry.scripts(), database)
         self.work = UnderWay()
-        self.deliveries = Deliveries(self.registry, lambda target, due: self.relay.hint(target, due))
+        self.deliveries = Deliveries(self.registry, lambda target, due: self.relay.hint(target, due))  # noqa: PLW0108
         self.relay = Relay(self.registry, self.deliveries)
         self.pump = Pump(self.registry)
         self.dispatcher = Dispatcher(self.registry)
@@ -255,7 +255,8 @@ class Platform:
     async def advance(self, to: int | None = None, *, by_ms: int | None = None) -> int:
         """Move platform time, with everything that is due until then; how many timers fired."""
         try:
-            return await self.quiet_.advance(to if to is not None else self.clock.now() + (by_ms or 0), self._save_clock)
+            moment = to if to is not None else self.clock.now() + (by_ms or 0)
+            return await self.quiet_.advance(moment, self._save_clock)
         finally:
             self._save_clock()
             await self.store.synced()
@@ -317,9 +318,9 @@ class Platform:
         holds = [query for service in self.registry.all() for query in service.holds]
         while True:
             await asyncio.sleep(PRUNE_EVERY_MS / 1000)
-            while await self.store.transact(lambda tx: prune(tx, self.clock.now(), holds), frees=True):
+            while await self.store.transact(lambda tx: prune(tx, self.clock.now(), holds), frees=True):  # noqa: ASYNC110
                 await asyncio.sleep(0)
-            while await self.store.transact(lambda tx: prune_oversize(tx, holds), frees=True):
+            while await self.store.transact(lambda tx: prune_oversize(tx, holds), frees=True):  # noqa: ASYNC110
                 await asyncio.sleep(0)
 
     def _admitted(self, account: str | None) -> list[str]:

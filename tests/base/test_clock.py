@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 from penstock.base.clock import MachineClock, PlatformClock
 
 
-
-
 def frozen_at(moment: int) -> PlatformClock:
     clock = PlatformClock(MachineClock())
     clock.restore(offset_ms=0, frozen_at=moment, latest=moment)

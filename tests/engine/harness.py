@@ -54,7 +54,7 @@ class Engine:
         self.registry = Given(*services)
         schema = Registry(self.packages)
         migrate(self.store.connection, schema.scripts(), data / "penstock.db")
-        self.deliveries = Deliveries(self.registry, lambda target, due: self.relay.hint(target, due))
+        self.deliveries = Deliveries(self.registry, lambda target, due: self.relay.hint(target, due))  # noqa: PLW0108
         self.relay = Relay(self.registry, self.deliveries)
         self.pump = Pump(self.registry)
         self.dispatcher = Dispatcher(self.registry)
@@ -65,7 +65,8 @@ class Engine:
         nothing = cast(Any, None)
         self.parts = Parts(
             store=self.store, clock=self.clock, machine=self.machine, names=Names(self.machine, 1), keys=Keys(),
-            wakes=Wakes(), work=work, states={s.name: s.memory() for s in services if s.memory}, deliverer=self.deliveries,
+            wakes=Wakes(), work=work, states={s.name: s.memory() for s in services if s.memory},
+            deliverer=self.deliveries,
             caller=self.dispatcher, endpoint="", spawn=nothing, environments=nothing, pump=self.pump,
             tokens=self.deliveries, quiet=self.quiet, control=nothing, blobs=Blobs(data / "blobs"),
         )  # fmt: skip

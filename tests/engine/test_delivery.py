@@ -57,7 +57,7 @@ async def test_a_code_target_runs_after_the_commit_with_its_attempt_counted_befo
     async with engine(tmp_path, SHELF, WORKS) as on:
         book(on, "works").hold = asyncio.Event()
         await emit(on, WORKS_ARN, b"x")
-        while not book(on, "works").attempted:
+        while not book(on, "works").attempted:  # noqa: ASYNC110
             await asyncio.sleep(0)
         assert await on.states() == [(RUNNING, 1)]
         assert not on.quiet.look().quiet
@@ -139,7 +139,7 @@ async def test_an_ordering_key_of_a_code_target_runs_one_at_a_time(tmp_path: Pat
         for payload in (b"1", b"2", b"3"):
             await emit(on, WORKS_ARN, payload, order="k")
         await emit(on, WORKS_ARN, b"free")
-        while len(book(on, "works").attempted) < 2:
+        while len(book(on, "works").attempted) < 2:  # noqa: ASYNC110
             await asyncio.sleep(0)
         assert [payload for _, payload, _ in book(on, "works").attempted] == [b"1", b"free"]
         book(on, "works").hold.set()
@@ -178,7 +178,7 @@ async def test_what_ran_when_the_server_ended_is_tried_again_and_its_attempt_cou
     async with engine(tmp_path, SHELF, WORKS) as on:
         book(on, "works").hold = asyncio.Event()
         await emit(on, WORKS_ARN, max_attempts=2)
-        while not book(on, "works").attempted:
+        while not book(on, "works").attempted:  # noqa: ASYNC110
             await asyncio.sleep(0)
     async with engine(tmp_path, SHELF, WORKS) as again:
         assert await again.states() == [(WAITING, 1)]
@@ -192,7 +192,7 @@ async def test_a_delivery_that_ends_the_server_every_time_ends_as_failed(tmp_pat
     async with engine(tmp_path, SHELF, WORKS) as on:
         book(on, "works").hold = asyncio.Event()
         await emit(on, WORKS_ARN, max_attempts=1)
-        while not book(on, "works").attempted:
+        while not book(on, "works").attempted:  # noqa: ASYNC110
             await asyncio.sleep(0)
     async with engine(tmp_path, SHELF, WORKS) as again:
         assert await again.states() == [(FAILED, 1)]

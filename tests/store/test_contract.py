@@ -179,7 +179,8 @@ async def test_any_mix_of_works_leaves_what_running_them_one_by_one_would(
 
         def work(tx: Transaction, name: str = name, number: int = number, action: str = action) -> list[object]:
             if action in ("put", "fail"):
-                tx.write("INSERT INTO thing VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (name, number))
+                upsert = "INSERT INTO thing VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
+                tx.write(upsert, (name, number))
             if action == "fail":
                 raise ValueError
             return tx.all(ALL)
@@ -191,7 +192,7 @@ async def test_any_mix_of_works_leaves_what_running_them_one_by_one_would(
             expected[name] = number
         waiting.append((asyncio.ensure_future(store.transact(work)), sorted(expected.items()), action))
         await asyncio.sleep(0) if number % 3 == 0 else None
-    for future, seen, action in waiting:
+    for future, _, action in waiting:
         result = (await asyncio.gather(future, return_exceptions=True))[0]
         if action == "fail":
             assert isinstance(result, ValueError)

@@ -11,7 +11,9 @@ from penstock.base.errors import DataDirectoryInUse, SchemaTooNew, StoreError
 from penstock.store.lock import DirectoryLock, owner_of
 from penstock.store.migrations import Script, migrate, statements
 
-FIRST = Script("a/one.sql", "CREATE TABLE one (x INTEGER); -- a comment; with a semicolon\nCREATE INDEX i ON one (x);\n")
+FIRST = Script(
+    "a/one.sql", "CREATE TABLE one (x INTEGER); -- a comment; with a semicolon\nCREATE INDEX i ON one (x);\n"
+)
 SECOND = Script("a/two.sql", "CREATE TABLE two (x INTEGER);")
 
 

@@ -95,7 +95,8 @@ class _Line:
         self.stopped = False
         self.unlisten = pump.parts.wakes.listen(consumer.source, self.wake)
         arn = Arn.parse(consumer.source)
-        self.call = Call(arn.service, "Consume", {}, arn.account, arn.region, root(arn.account), pump.parts.names.uuid())
+        principal, request_id = root(arn.account), pump.parts.names.uuid()
+        self.call = Call(arn.service, "Consume", {}, arn.account, arn.region, principal, request_id)
 
     def wake(self) -> None:
         """There may be something to take."""
@@ -293,7 +294,8 @@ class Pump:
         return [
             f"{len(line.batches) or 'a'} batch(es) from {line.consumer.source} for {line.consumer.target}"
             for line in self._all()
-            if (line.batches or line.claiming or (line.dirty and not line.stopped)) and account in (None, line.consumer.account)
+            if (line.batches or line.claiming or (line.dirty and not line.stopped))
+            and account in (None, line.consumer.account)
         ]
 
     def cancel(self, account: str | None) -> None:

@@ -93,8 +93,9 @@ class Quiet:
     async def advance(self, to: int, moved: Callable[[], None]) -> int:
         """Move platform time to ``to``: everything due until then happens, in order of (due, id), each to quiet.
 
-        Returns how many timers fired; ``moved`` is called after each move, to keep it durably. An ApiError that names the busiest item when it does not settle within
-        ``ADVANCE_REAL_MS`` of the machine's time or ``ADVANCE_FIRINGS`` timers.
+        Returns how many timers fired; ``moved`` is called after each move, to keep it durably. An ApiError that names
+        the busiest item when it does not settle within ``ADVANCE_REAL_MS`` of the machine's time or
+        ``ADVANCE_FIRINGS`` timers.
         """
         clock, fired = self._clock, 0
         was_frozen = clock.frozen

@@ -34,12 +34,13 @@ class Service:
     """One AWS service.
 
     ``name`` is the service's folder and its name in ARNs unless ``arn_name`` says otherwise; ``model`` its name in
-    botocore's data (the service's own name unless given), or the path of a ``service-2.json`` of its own. ``tables`` are the SQL files of the
-    folder, applied in order, each once. ``memory`` makes what it keeps in memory per platform. ``start`` runs when the
-    platform starts: takes up timers and consumers from its rows. ``reset`` deletes an account's rows (None: every account).
-    ``holds`` are queries that select the event ids the service's rows refer to: "SELECT event FROM sqs_message".
-    ``replied`` gets the outcome of a token the service opened. ``outside`` tells what only an outsider can finish:
-    messages held by receivers, queues nobody consumes. ``throttling`` is the code for "no room now".
+    botocore's data (the service's own name unless given), or the path of a ``service-2.json`` of its own.
+    ``tables`` are the SQL files of the folder, applied in order, each once. ``memory`` makes what it keeps in
+    memory per platform. ``start`` runs when the platform starts: takes up timers and consumers from its rows.
+    ``reset`` deletes an account's rows (None: every account). ``holds`` are queries that select the event ids the
+    service's rows refer to: "SELECT event FROM sqs_message". ``replied`` gets the outcome of a token the service
+    opened. ``outside`` tells what only an outsider can finish: messages held by receivers, queues nobody consumes.
+    ``throttling`` is the code for "no room now".
     """
 
     name: str

@@ -39,7 +39,7 @@ def migrate(connection: sqlite3.Connection, scripts: Sequence[Script], path: Pat
     where = path.parent if path else "the store"
     if unknown := sorted(applied.keys() - known.keys()):
         raise SchemaTooNew(
-            f"{where} was written by a newer Penstock (it has {', '.join(unknown)}): use that version, or another --data"
+            f"{where} was written by a newer Penstock (it has {', '.join(unknown)}): use that one, or another --data"
         )
     if edited := sorted(name for name, digest in applied.items() if known[name].digest != digest):
         raise StoreError(

@@ -110,7 +110,9 @@ class PlatformThread:
         """The address of every service."""
         return self.platform.url
 
-    def client(self, service: str, *, account: str = DEFAULT_ACCOUNT, region: str = DEFAULT_REGION, **given: Any) -> Any:
+    def client(
+        self, service: str, *, account: str = DEFAULT_ACCOUNT, region: str = DEFAULT_REGION, **given: Any
+    ) -> Any:
         """A boto3 client; ``given`` goes to botocore's Config. It does not try again, so that errors show."""
         config = Config(**({"retries": {"max_attempts": 0}, "read_timeout": 120, "max_pool_connections": 32} | given))
         return boto3.client(
