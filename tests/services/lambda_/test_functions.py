@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from penstock.base.errors import ApiError, Unsupported
+from penstock.services import lambda_
 from tests.services.lambda_.bench import HANDLER, bench, kept, located, zipped
 
 FILES = "arn:aws:elasticfilesystem:us-east-1:000000000000:access-point/fsap-01234567890123456"
@@ -221,3 +222,47 @@ async def test_functions_of_one_package_can_be_created_at_once(tmp_path: Path) -
         await on.background_done()
         assert (await on.invoke("f5", 1))["Payload"] == b"1"
         assert on.environments.invocations[0][0].code.joinpath("index.py").is_file()
+
+
+async def test_code_that_runs_is_swept_only_when_it_has_ended(tmp_path: Path) -> None:
+    async with bench(tmp_path) as on:
+        going, begun = asyncio.Event(), asyncio.Event()
+
+        async def wait(event: Any) -> Any:
+            begun.set()
+            await going.wait()
+            return event
+
+        await on.function(handler=wait)
+        running = asyncio.ensure_future(on.invoke(payload=1))
+        await begun.wait()
+        old = on.environments.invocations[0][0].code
+        await on.call("UpdateFunctionCode", FunctionName="orders", ZipFile=zipped({"index.py": b"y = 1\n"}))
+        await on.background_done()
+        assert old.joinpath("index.py").is_file()
+        going.set()
+        assert (await running)["Payload"] == b"1"
+        await on.background_done()
+        assert not old.exists()
+
+
+async def test_what_a_crash_leaves_of_an_upload_is_swept_at_the_next_start(tmp_path: Path) -> None:
+    async with bench(tmp_path) as on:
+        data = zipped({"index.py": HANDLER})
+        digest = hashlib.sha256(data).hexdigest()
+        await on.parts.blobs.put(data)
+        await on.store.transact(lambda tx: tx.write("INSERT INTO lambda_loose_code VALUES (?)", (digest,)))
+        assert kept(on) == [digest]
+    async with bench(tmp_path) as on:
+        await on.background_done()
+        assert kept(on) == []
+
+
+async def test_a_reset_forgets_functions_and_their_code(tmp_path: Path) -> None:
+    async with bench(tmp_path) as on:
+        await on.function()
+        await on.invoke()
+        await on.work("lambda", lambda cx: lambda_.SERVICE.reset(cx, cx.account))
+        await refusal(on.invoke(), "ResourceNotFoundException")
+        await on.background_done()
+        assert kept(on) == []
