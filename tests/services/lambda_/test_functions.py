@@ -66,7 +66,7 @@ async def test_a_name_is_given_out_once(tmp_path: Path) -> None:
         ({"PackageType": "Image"}, "PackageType Image of CreateFunction"),
         ({"Code": {"S3Bucket": "bucket", "S3Key": "k"}}, "Code.S3Bucket of CreateFunction"),
         ({"Runtime": "java21"}, "Runtime java21 of CreateFunction is not supported: there is no Java runtime here"),
-        ({"LoggingConfig": {"LogFormat": "JSON"}}, "LoggingConfig.LogFormat JSON"),
+        ({"LoggingConfig": {"LogFormat": "JSON"}, "Runtime": "nodejs22.x"}, "LoggingConfig.LogFormat JSON"),
         ({"DeadLetterConfig": {"TargetArn": "arn:aws:sns:us-east-1:000000000000:t"}}, "SNS topics are not supported"),
     ],
 )  # fmt: skip

@@ -34,6 +34,14 @@ def handler(event, context):
     url = sqs.get_queue_url(QueueName="after")["QueueUrl"]
     sqs.send_message(QueueUrl=url, MessageBody=str(event))
 """
+LOGGING = b"""
+import logging
+log = logging.getLogger()
+def handler(event, context):
+    log.info("one")
+    log.warning("two")
+    print("plain")
+"""
 FAILING = b"""
 def handler(event, context):
     raise KeyError("order")
@@ -78,6 +86,35 @@ def test_an_invoke_answers_with_result_log_and_request_id(platform: PlatformThre
     platform.quiet()
     events = platform.client("logs").filter_log_events(logGroupName="/aws/lambda/orders")["events"]
     assert "handled {'order': 1}" in [event["message"].rstrip() for event in events]
+
+
+def test_logs_in_json_have_their_levels(platform: PlatformThread) -> None:
+    levels = {"ApplicationLogLevel": "WARN", "SystemLogLevel": "DEBUG"}
+    client = function(platform, LOGGING, LoggingConfig={"LogFormat": "JSON", "LogGroup": "mine", **levels})
+    request_id = client.invoke(FunctionName="orders")["ResponseMetadata"]["RequestId"]
+    platform.quiet()
+    events = platform.client("logs").filter_log_events(logGroupName="mine")["events"]
+    lines = [event["message"].strip() for event in events]
+    assert "plain" in lines
+    documents = [orjson.loads(line) for line in lines if line != "plain"]
+    assert [document["message"] for document in documents if "message" in document] == ["two"]
+    system = {document["type"]: document["record"] for document in documents if "type" in document}
+    assert list(system) == ["platform.initStart", "platform.start", "platform.runtimeDone", "platform.report"]
+    assert system["platform.report"]["requestId"] == request_id
+    assert system["platform.report"]["status"] == "success"
+    assert system["platform.report"]["metrics"]["memorySizeMB"] == 128
+
+
+def test_only_failures_are_told_at_system_level_warn(platform: PlatformThread) -> None:
+    client = function(platform, FAILING, LoggingConfig={"LogFormat": "JSON", "SystemLogLevel": "WARN"})
+    client.invoke(FunctionName="orders")
+    platform.quiet()
+    events = platform.client("logs").filter_log_events(logGroupName="/aws/lambda/orders")["events"]
+    documents = [orjson.loads(event["message"]) for event in events]
+    types = [document["type"] for document in documents if "type" in document]
+    assert types == ["platform.runtimeDone", "platform.report"]
+    (error,) = [document for document in documents if "errorType" in document]
+    assert (error["errorType"], error["level"]) == ("KeyError", "ERROR")
 
 
 def test_a_functions_error_is_reported_as_aws_does(platform: PlatformThread) -> None:

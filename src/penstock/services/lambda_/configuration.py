@@ -137,11 +137,16 @@ def _checked(settings: dict[str, Any], name: str, account: str) -> dict[str, Any
     _check_dead_letter((settings.get("DeadLetterConfig") or {}).get("TargetArn") or "")
     logging = dict(settings.get("LoggingConfig") or {})
     logging.setdefault("LogFormat", "Text")
-    if logging["LogFormat"] == "JSON":
-        raise Unsupported("LoggingConfig.LogFormat JSON is not supported yet: leave it out, or set it to Text")
     if not logging.get("LogGroup"):
         logging["LogGroup"] = f"/aws/lambda/{name}"
-    if "ApplicationLogLevel" in logging or "SystemLogLevel" in logging:
+    if logging["LogFormat"] == "JSON":
+        if settings["Runtime"].startswith("nodejs"):
+            raise Unsupported(
+                "LoggingConfig.LogFormat JSON is not supported for Node.js yet: leave it out, or set it to Text"
+            )
+        logging.setdefault("ApplicationLogLevel", "INFO")
+        logging.setdefault("SystemLogLevel", "INFO")
+    elif "ApplicationLogLevel" in logging or "SystemLogLevel" in logging:
         raise InvalidParameterValue(
             "ApplicationLogLevel and SystemLogLevel need LogFormat JSON: set it, or leave the levels out."
         )

@@ -18,7 +18,7 @@ from penstock.engine.compute import Invocation, InvocationResult
 from penstock.engine.context import Context, WaitingContext
 from penstock.engine.journal import DELIVERED, FAILED, Delivery
 from penstock.engine.operation import Request, Response, operation
-from penstock.services.lambda_ import asynchronous, records, uploads
+from penstock.services.lambda_ import asynchronous, log_format, records, uploads
 from penstock.services.lambda_.errors import (
     InvalidParameterValue,
     InvalidRequestContent,
@@ -100,6 +100,9 @@ async def execute(
             result = await cx.parts.environments.invoke(loaded.function, invocation)
         except CannotRun as error:
             raise InvalidRuntime(str(error)) from error
+    logging = loaded.row.settings["LoggingConfig"]
+    if logging["LogFormat"] == "JSON":
+        result.log = log_format.as_json(result.log, loaded.function, invocation, result, logging["SystemLogLevel"])
     if memory.unswept and not memory.running:
         cx.parts.spawn(uploads.sweep(cx.parts), "lambda code sweep")
     cx.submit(lambda inner: _follow(inner, loaded, result, record))

@@ -14,6 +14,7 @@ import orjson
 from penstock.base.names import Arn
 from penstock.engine.compute import Function
 from penstock.engine.context import Context, Parts, WaitingContext
+from penstock.services.lambda_ import log_format
 from penstock.services.lambda_.configuration import FunctionRow
 from penstock.services.lambda_.packages import folder_of
 from penstock.services.lambda_.rules import ACCOUNT_CONCURRENCY, LATEST, Reference, not_found, parse_reference
@@ -167,7 +168,10 @@ def runnable(parts: Parts, row: FunctionRow) -> Function:
         memory_mb=settings["MemorySize"],
         timeout_ms=settings["Timeout"] * 1000,
         ephemeral_mb=settings["EphemeralStorage"]["Size"],
-        environment=(settings.get("Environment") or {}).get("Variables") or {},
+        environment={
+            **((settings.get("Environment") or {}).get("Variables") or {}),
+            **log_format.variables(settings["LoggingConfig"]),
+        },
         role=settings["Role"],
         log_group=row.log_group,
         architecture=settings["Architectures"][0],
