@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import random
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from penstock.base.clock import MachineClock
@@ -101,6 +102,7 @@ class Arn(NamedTuple):
     partition: str = PARTITION
 
     @classmethod
+    @lru_cache(maxsize=4096)
     def parse(cls, text: str) -> Arn:
         """Take an ARN apart; ValueError when it is none."""
         parts = text.split(":", 5)

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from penstock.base.errors import DeliveryError, RefusedForNow, StoreError, Throttled, Undeliverable
-from penstock.base.names import Arn
+from penstock.base.names import Arn, uuid_of
 from penstock.engine import journal
 from penstock.engine.access import root
 from penstock.engine.context import Call, Context, Parts
@@ -143,7 +143,7 @@ class Deliveries:
         if delivery.reply_to is not None:
             self.resolve(parts, tx, delivery.reply_to, outcome)
         kind = self._registry.kind(delivery.kind)
-        if kind.ended is not None:
+        if kind.ended is not None and (outcome.state != DELIVERED or kind.ended_delivered):
             kind.ended(self.context(parts, tx, delivery, delivery.source), delivery, outcome)
 
     # --- tokens
@@ -179,7 +179,8 @@ class Deliveries:
         kind_service = delivery.kind.partition(":")[0]
         account = at.account or delivery.account
         service = at.service if at.service in self._registry else kind_service
-        call = Call(service, "Deliver", {}, account, at.region or delivery.region, root(account), parts.names.uuid())
+        request_id = uuid_of(delivery.id)
+        call = Call(service, "Deliver", {}, account, at.region or delivery.region, root(account), request_id)
         return Context(parts, tx, call)
 
 

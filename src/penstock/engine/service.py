@@ -20,13 +20,14 @@ class DeliveryKind:
 
     ``backoff(attempts)`` is the wait in ms before the next attempt after this many counted ones; ``throttle(age_ms)``
     the wait after a throttled one, which does not count. ``ended(cx, delivery, outcome)`` runs in the transaction
-    that ends the delivery: dead letters, destinations.
+    that ends the delivery: dead letters, destinations; of those that were delivered only with ``ended_delivered``.
     """
 
     name: str
     backoff: Callable[[int], int]
     throttle: Callable[[int], int] = lambda age_ms: 1000
     ended: Callable[[Context, Delivery, Outcome], None] | None = None
+    ended_delivered: bool = True
 
 
 @dataclass(frozen=True, slots=True)

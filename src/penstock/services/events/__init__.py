@@ -17,7 +17,7 @@ SERVICE = Service(
     memory=Memory,
     target=target.BusTarget(),
     kinds=[
-        DeliveryKind(TARGET, retry_wait_ms, ended=target.ended),
+        DeliveryKind(TARGET, retry_wait_ms, ended=target.ended, ended_delivered=False),
         DeliveryKind(FAN, retry_wait_ms),
         DeliveryKind(DEAD_LETTER, retry_wait_ms),
         DeliveryKind(schedules.SCHEDULE, retry_wait_ms),

@@ -13,7 +13,7 @@ from typing import Any
 from penstock.base.errors import Undeliverable
 from penstock.base.names import Arn, uuid_of
 from penstock.engine.context import Context
-from penstock.engine.journal import DELIVERED, Delivery, Outcome
+from penstock.engine.journal import Delivery, Outcome
 from penstock.engine.pattern import parse_event
 from penstock.services.events import records, schedules
 from penstock.services.events.records import Bus
@@ -91,8 +91,8 @@ def _wrapped(cx: Context, bus: Bus, delivery: Delivery, payload: bytes) -> None:
 
 
 def ended(cx: Context, delivery: Delivery, outcome: Outcome) -> None:
-    """An event reached its target, or is given up: then it goes to the target's dead-letter queue."""
-    if outcome.state == DELIVERED or delivery.dead_letter is None:
+    """An event is given up: it goes to the target's dead-letter queue."""
+    if delivery.dead_letter is None:
         return
     detail: dict[str, Any] = {"MessageAttributes": dead_letter_attributes(delivery.source, delivery, outcome)}
     cx.deliver(
