@@ -229,12 +229,14 @@ class Context:
         reply_to: int | None = None,
         as_role: str | None = None,
         detail: dict[str, Any] | None = None,
+        known: bytes | None = None,
     ) -> int:
         """Have something happen: recorded in this transaction, carried out after it, or in it where that is safe.
 
         ``kind`` names a DeliveryKind ("lambda:async", "events:target"): back-off and what happens at the end.
         ``to`` is the target's ARN, ``source`` what emits it. ``detail`` holds the target's parameters
-        (``MessageGroupId``) and whatever the kind needs at the end. Returns the delivery's id.
+        (``MessageGroupId``) and whatever the kind needs at the end. ``known`` is the event's own payload, where the
+        caller has it at hand: it is then not read again. Returns the delivery's id.
         """
         now = self.now
         delivery = Delivery(
@@ -242,6 +244,7 @@ class Context:
             target=to, due=now if not_before is None else max(now, not_before), order_key=order,
             max_attempts=max_attempts, expires=None if max_age_ms is None else now + max_age_ms,
             dead_letter=dead_letter, reply_to=reply_to, as_role=as_role, payload=payload, detail=detail or {}, at=now,
+            known=known,
         )  # fmt: skip
         self.parts.deliverer.deliver(self, delivery)
         return delivery.id

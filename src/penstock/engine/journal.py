@@ -71,6 +71,7 @@ class Delivery:
     ended: int | None = None
     run: int | None = None
     outcome: dict[str, Any] | None = None
+    known: bytes | None = None  # the event's payload, where the emitter has it at hand: not a column
 
 
 def insert(tx: Transaction, d: Delivery) -> None:
@@ -98,6 +99,8 @@ def payload_of(tx: Transaction, d: Delivery) -> bytes:
     """What the target gets: the delivery's own payload, else the event's."""
     if d.payload is not None:
         return d.payload
+    if d.known is not None:
+        return d.known
     row = tx.one("SELECT payload FROM event WHERE id = ?", (d.event,))
     return row[0] if row and row[0] is not None else b""
 

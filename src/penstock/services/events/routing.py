@@ -178,7 +178,7 @@ def send(cx: Context, rule: Route, target: Destination, event: Travelling) -> No
         kind=TARGET, to=target.arn, event=event.id, source=rule.arn, payload=input_of(rule, target, event),
         max_attempts=target.attempts, max_age_ms=target.age_ms, dead_letter=target.dead_letter,
         order=target.group if target.arn.endswith(".fifo") else None,
-        as_role=target.role, detail=detail,
+        as_role=target.role, detail=detail, known=event.payload,
     )  # fmt: skip
 
 
