@@ -61,11 +61,7 @@ def launch_message(
         "layers": None if opt is None else str(opt.resolve()),
         "ephemeral_mb": function.ephemeral_mb,
         "environment": environment,
-        "searched": [
-            folders["task"],
-            f"{folders['opt']}/python/lib/{python}/site-packages",
-            f"{folders['opt']}/python",
-        ],
+        "searched": [task, f"{own}/lib/{python}/site-packages", own],
         "programs": runtime.commands(folders, function.memory_mb),
     }
     if not sandbox.private:

@@ -20,7 +20,7 @@ LINE_BYTES = 256 << 10  # one log event; longer lines are split. CloudWatch Logs
 KEPT_BYTES = 4 << 20  # of one invocation's output; more is dropped, and the log says so
 SLICE_BYTES = 64 << 10  # read in one turn
 PAUSE_SECONDS = 0.002  # between two slices when there is always more: a flood costs the server little
-DRAIN_SLICES = 64  # read at the end of an invocation before it is answered: a pipe holds 16
+DRAIN_SLICES = 4  # read at the end of an invocation before it is answered: a pipe holds one
 
 _MAGIC = b"\xa5\x5a\x00"
 _FRAME_HEAD = 16
@@ -141,7 +141,7 @@ class LogPipe:
 class LogBuffer:
     """The lines of one invocation, up to KEPT_BYTES; how many were dropped is its last line.
 
-    Times never go back: output has the time at which it was read, a frame its own, and the order must be the written one.
+    Times never go back: output has the time at which it was read, a frame its own, and the order is the written one.
     """
 
     def __init__(self) -> None:

@@ -105,6 +105,7 @@ def _function(zygote, message: dict, life: socket.socket, spaces: bool) -> None:
             killing.die_with_parent()  # a change of user forgets it
         elif zygote.mode == "landlock":
             sandbox.restrict(message["readable"], message["writable"])
+            sandbox.drop_capabilities()
         os.chdir(message["environment"]["LAMBDA_TASK_ROOT"])
         os.listdir(".")
     except PermissionError as error:

@@ -114,15 +114,14 @@ def has_admin() -> bool:
     return os.geteuid() == 0 and bool(effective >> CAP_SYS_ADMIN & 1)
 
 
-def enter_namespaces() -> bool:
-    """Have the next child start a pid namespace, in a user namespace where needed; whether as root without one."""
-    if has_admin():
+def enter_namespaces(*, as_root: bool) -> None:
+    """Have the next child start a pid namespace; in a user namespace, unless as root with the right to mount."""
+    if as_root:
         unshare(CLONE_NEWPID, "pid namespace")
-        return True
+        return
     uid, gid = os.geteuid(), os.getegid()
     unshare(CLONE_NEWUSER | CLONE_NEWPID, "user and pid namespace")
     _map_users(uid, gid)
-    return False
 
 
 def _map_users(uid: int, gid: int) -> None:
@@ -223,9 +222,14 @@ def drop_privileges(*, as_root: bool, processes: int) -> None:
         resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
         unshare(CLONE_NEWUSER, "user namespace of the environment")
         _map_users(ROOTS_UID if as_root else LAMBDA_UID, ROOTS_UID if as_root else LAMBDA_GID)
+    drop_capabilities()
+    _libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
+
+
+def drop_capabilities() -> None:
+    """Keep none of root's powers, and get none by executing a program."""
     _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no new privileges")
     _check(_call("capset", struct.pack("Ii", 0x20080522, 0), struct.pack("6I", *[0] * 6)), "drop capabilities")
-    _libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
 
 
 # --- Landlock: the same view by permission, where namespaces are forbidden

@@ -102,9 +102,12 @@ def _mode_of(config: dict) -> tuple[str, bool, str]:
     """What the machine allows, found out by doing it in a child: mode, whether as root, and why not better."""
     reason = "as asked for" if config["sandbox"] != "auto" else ""
     if config["sandbox"] in ("auto", "namespaces"):
-        reason = _try(lambda: _rehearse(config))
-        if not reason:
-            return "namespaces", sandbox.enter_namespaces(), ""
+        for as_root in (True, False) if sandbox.has_admin() else (False,):
+            denied = _try(lambda as_root=as_root: _rehearse(config, as_root))
+            if not denied:
+                sandbox.enter_namespaces(as_root=as_root)
+                return "namespaces", as_root, ""
+            reason = f"{reason}; {denied}" if reason else denied
     if config["sandbox"] in ("auto", "landlock"):
         denied = _try(lambda: sandbox.restrict(["/"], []))
         if not denied:
@@ -131,8 +134,8 @@ def _try(steps) -> str:
     return told or ("" if status == 0 else f"the rehearsal ended with {status}")
 
 
-def _rehearse(config: dict) -> None:
-    as_root = sandbox.enter_namespaces()
+def _rehearse(config: dict, as_root: bool) -> None:
+    sandbox.enter_namespaces(as_root=as_root)
     # The child of a fork is the first process of the new namespace: only there can /proc be mounted.
     told = _try(lambda: _rehearse_inside(config, as_root))
     if told:
