@@ -17,8 +17,12 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import servers
+from bench.buses import bus
 from bench.load import request, run
-from bench.measures import BODY, MEASURES, Bench, Row, fsync_ms
+from bench.measures import BODY, Bench, Row, fsync_ms
+from bench.measures import MEASURES as OTHERS
+
+MEASURES = OTHERS | {"bus": bus}
 
 
 def main() -> None:
