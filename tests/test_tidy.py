@@ -39,7 +39,7 @@ LAYERS: dict[str, set[str]] = {
     "platform": {*BELOW_ENGINE, "settings", "wire", "services", "deploy", "runtime"},
     "testing": {*BELOW_ENGINE, "settings", "wire", "services", "deploy", "runtime", "platform"},
     "console": {*BELOW_ENGINE, "settings", "platform"},
-    "cli": {*BELOW_ENGINE, "settings", "deploy", "platform"},
+    "cli": {*BELOW_ENGINE, "settings", "wire", "deploy", "platform"},
     "__main__": {"cli"},
 }
 

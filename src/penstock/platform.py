@@ -37,6 +37,7 @@ from penstock.store.migrations import migrate
 from penstock.store.sqlite import SqliteStore
 from penstock.store.store import Transaction
 from penstock.wire.server import Server
+from penstock.wire.signature import Verifier
 
 # The services, by their name in ARNs. Adding a service is a folder and a line here.
 SERVICES = {
@@ -165,6 +166,7 @@ class Platform:
             names=self.names,
             allow_hosts=self.settings.allow_hosts,
             spool=data / "bodies",
+            verifier=Verifier(self.keys, self.machine, self.settings.access_keys) if self.settings.auth else None,
         )
 
     async def _restore(self) -> None:

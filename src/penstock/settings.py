@@ -77,11 +77,6 @@ class Settings:
         "How much the platform says of itself on standard error.",
         one_of=("debug", "info", "warning", "error"),
     )
-    snapstart: str = _setting(
-        "template",
-        "`template`: functions with SnapStart are cloned after INIT; `all`: every Python function is; `off`: none.",
-        one_of=("template", "all", "off"),
-    )
     stub_unknown: bool = _setting(
         False, "Make a named stub of each resource whose type is unknown, with a warning, where it would be refused."
     )

@@ -14,6 +14,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from penstock.cli.client import Client
 from penstock.store.lock import owner_of
@@ -127,6 +128,22 @@ def test_a_template_that_cannot_be_deployed_ends_up_with_1_and_the_line(folder: 
     ran = penstock(folder, "up", "--port", "0", "--detach")
     assert ran.returncode == 1
     assert owner_of(folder / ".penstock") is None, "a server that nobody asked for was left behind"
+
+
+def test_with_auth_only_the_keys_of_the_settings_may_ask(folder: Path) -> None:
+    (folder / "penstock.toml").write_text('auth = true\n[access_keys]\n"000000000000" = "s3cret"\n')
+    told = json.loads(penstock(folder, "up", "--detach", "--port", "0", "--json").stdout)
+    assert told["application"]["state"] == "CREATE_COMPLETE"
+    assert penstock(folder, "send", "Orders", "signed").returncode == 0
+
+    def queues(secret: str) -> Any:
+        given = {"endpoint_url": told["url"], "region_name": "us-east-1", "aws_access_key_id": "000000000000"}
+        return boto3.client("sqs", aws_secret_access_key=secret, **given).list_queues()
+
+    assert len(queues("s3cret")["QueueUrls"]) == 1
+    with pytest.raises(ClientError, match="signature"):
+        queues("guessed")
+    assert penstock(folder, "down", "--stop").returncode == 0
 
 
 def test_a_port_in_use_is_answered_with_its_owner(folder: Path) -> None:

@@ -5,29 +5,45 @@ Only the standard library: a command answers before an SDK would have been impor
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
+from penstock.base.clock import MachineClock
 from penstock.cli.problems import Problem, Unreachable
+from penstock.wire import signature
 
-TIMEOUT_S = 330  # machine seconds for an answer: longer than advance may take
-_SIGNATURE = "AWS4-HMAC-SHA256 Credential={}/20200101/{}/{}/aws4_request, SignedHeaders=host, Signature=unsigned"
+TIMEOUT_S: Final = 330  # machine seconds for an answer: longer than advance may take
+ANY_SECRET: Final = "penstock"  # what signs where signatures are not verified
+_SIGNED: Final = ("host", "x-amz-date")
 
 
 class Client:
-    """Talks to the server at ``url`` as the owner of an account. Problem and Unreachable say what went wrong."""
+    """Talks to the server at ``url`` as the owner of an account. Problem and Unreachable say what went wrong.
 
-    def __init__(self, url: str, *, account: str, region: str) -> None:
+    ``keys`` are the access keys of the settings: without one for the account, the first signs.
+    """
+
+    def __init__(self, url: str, *, account: str, region: str, keys: Mapping[str, str] | None = None) -> None:
         parts = urlsplit(url if "//" in url else f"http://{url}")
         if parts.scheme != "http" or not parts.hostname:
             raise Problem(f"{url} is no address of a Penstock server: it looks like http://127.0.0.1:4566")
         self.url = f"http://{parts.netloc}"
         self.account = account
         self.region = region
+        self.keys = keys or {}
+        self.key_id = account if account in self.keys else next(iter(self.keys), account)
+        self.secret = self.keys.get(self.key_id, ANY_SECRET)
         self._host, self._port = parts.hostname, parts.port or 80
+        self._clock = MachineClock()
+
+    def within(self, account: str, region: str) -> Client:
+        """The same server, as the owner of another account and in another region."""
+        return Client(self.url, account=account, region=region, keys=self.keys)
 
     # --- Penstock's own API
 
@@ -89,9 +105,8 @@ class Client:
         self, method: str, target: str, service: str, body: bytes, headers: Mapping[str, str], timeout: float | None
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         connection = http.client.HTTPConnection(self._host, self._port, timeout=timeout)
-        signed = {"authorization": _SIGNATURE.format(self.account, self.region, service), **headers}
         try:
-            connection.request(method, target, body, signed)
+            connection.request(method, target, body, {**headers, **self._signature(method, target, service, body)})
             return connection, connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
@@ -99,6 +114,22 @@ class Client:
                 f"No Penstock server answers at {self.url} ({error}). Start one with `penstock up`, "
                 "or name another with --url."
             ) from error
+
+    def _signature(self, method: str, target: str, service: str, body: bytes) -> dict[str, str]:
+        """The headers that sign a request: Signature Version 4."""
+        time = datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
+        path, _, query = target.partition("?")
+        headers = {"host": self.url.removeprefix("http://"), "x-amz-date": time}
+        canonical = signature.canonical_request(
+            method, signature.canonical_path(path, service), signature.canonical_query(query), headers, _SIGNED,
+            hashlib.sha256(body).hexdigest(),
+        )  # fmt: skip
+        scope = f"{time[:8]}/{self.region}/{service}/aws4_request"
+        key = signature.signing_key(self.secret, time[:8], self.region, service)
+        signed = signature.sign(key, signature.string_to_sign(time, scope, canonical))
+        names = ";".join(_SIGNED)
+        return {**headers, "authorization": f"{signature.ALGORITHM} Credential={self.key_id}/{scope}, "
+                f"SignedHeaders={names}, Signature={signed}"}  # fmt: skip
 
 
 def _text(value: Any) -> str:

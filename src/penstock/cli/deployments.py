@@ -127,7 +127,7 @@ def exports(client: Client) -> list[str]:
     """The environment variables that point SDKs and the AWS CLI here."""
     return [
         f"AWS_ENDPOINT_URL={client.url}", f"AWS_REGION={client.region}", f"AWS_DEFAULT_REGION={client.region}",
-        f"AWS_ACCESS_KEY_ID={client.account}", "AWS_SECRET_ACCESS_KEY=penstock",
+        f"AWS_ACCESS_KEY_ID={client.key_id}", f"AWS_SECRET_ACCESS_KEY={client.secret}",
     ]  # fmt: skip
 
 
@@ -163,7 +163,7 @@ def down(
         if not everything:
             there = [_which(application, [each for each in there if _is_mine(each, client)])]
         for each in there:
-            at = Client(client.url, account=each["account"], region=each["region"])
+            at = client.within(each["account"], each["region"])
             follow(at.progress("DELETE", f"/applications/{each['name']}"), each["name"], out)
             removed.append(each["name"])
     if stop or everything:

@@ -47,7 +47,7 @@ def client_for(url: str | None, data: Path | None, account: str | None, region: 
     if url is None:
         owner = running_on(settings.data)
         url = owner["url"] if owner else settings.environment.get("AWS_ENDPOINT_URL") or address(settings)
-    return Client(url, account=settings.account, region=settings.region)
+    return Client(url, account=settings.account, region=settings.region, keys=settings.access_keys)
 
 
 def running_on(data: Path | None) -> Mapping[str, Any] | None:

@@ -52,7 +52,8 @@ class Wish:
 
     def client(self, url: str) -> Client:
         """A client for the server, in the account and region to deploy to."""
-        return Client(url, account=self.settings.account, region=self.settings.region)
+        settings = self.settings
+        return Client(url, account=settings.account, region=settings.region, keys=settings.access_keys)
 
 
 def up(
@@ -84,8 +85,9 @@ def up(
     durability: Annotated[
         str | None, typer.Option(help="full: synced to the disk before an answer; os: not.", show_default="full")
     ] = None,
-    snapstart: Annotated[str | None, typer.Option(help="template, all or off.", show_default="template")] = None,
-    auth: Annotated[bool, typer.Option("--auth", help="Verify signatures.")] = False,
+    auth: Annotated[
+        bool, typer.Option("--auth", help="Verify signatures, by the access_keys of penstock.toml.")
+    ] = False,
     seed: Annotated[int | None, typer.Option(help="Make ids and random choices repeatable.")] = None,
     log_level: Annotated[
         str | None, typer.Option(help="debug, info, warning or error.", show_default="warning")
@@ -116,7 +118,7 @@ def up(
         chosen.template.parent if chosen else None,
         memory=memory or None, data=data.absolute() if data else None, port=port, host=host, durability=durability,
         seed=seed, allow_hosts=tuple(allow_host) if allow_host else None, auth=auth or None, account=account,
-        region=region, log_level=log_level, snapstart=snapstart, stub_unknown=stub_unknown or None,
+        region=region, log_level=log_level, stub_unknown=stub_unknown or None,
     )  # fmt: skip
     raise typer.Exit(_carry_out(Wish(chosen, settings, wait, not (detach or as_json), as_json), detach))
 
