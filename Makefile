@@ -20,7 +20,7 @@ demo: $(RUNTIME) ## install, start, deploy examples/orders, send orders, print t
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python examples/orders/demo.py
 
 test: $(DEV) ## set up and run what CI runs: lint, types and all tests
-	@$(MAKE) --no-print-directory -j3 lint types tests
+	@$(MAKE) --no-print-directory --keep-going -j3 lint types tests
 
 lint: $(DEV) ## ruff
 	$(BIN)/ruff check --quiet src tests bench examples
