@@ -157,18 +157,24 @@ def test_looking_into_a_queue_receives_nothing(own: Client, platform: PlatformTh
 # --- reset
 
 
-def test_a_reset_deletes_the_callers_account_and_no_other(own: Client, platform: PlatformThread) -> None:
+def test_a_reset_deletes_one_account_and_no_other(own: Client, platform: PlatformThread) -> None:
     send(platform, queue(platform, "mine"))
     other = platform.client("sqs", account="111111111111")
     other.create_queue(QueueName="theirs")
-    request = urllib.request.Request(f"{own.url}/_penstock/reset", method="POST")
-    with urllib.request.urlopen(request) as answer:
-        assert json.load(answer)["everything"] is False
+    own.own("POST", "/reset", {"account": "000000000000"})
     assert "QueueUrls" not in platform.client("sqs").list_queues()
     assert own.own("GET", "/events")["events"] == []
     assert len(other.list_queues()["QueueUrls"]) == 1
-    own.own("POST", "/reset", {"everything": True})
-    assert "QueueUrls" not in other.list_queues()
+
+
+def test_a_reset_that_names_no_account_deletes_all(own: Client, platform: PlatformThread) -> None:
+    clients = [platform.client("sqs", account=account) for account in ("111111111111", "222222222222")]
+    for client in clients:
+        client.create_queue(QueueName="theirs")
+    request = urllib.request.Request(f"{own.url}/_penstock/reset", method="POST")
+    with urllib.request.urlopen(request) as answer:
+        assert json.load(answer) == {"everything": True}
+    assert not any("QueueUrls" in client.list_queues() for client in clients)
 
 
 def test_resets_are_many_and_quick(own: Client, platform: PlatformThread) -> None:

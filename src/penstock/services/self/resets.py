@@ -8,13 +8,12 @@ from penstock.engine.operation import Request, Response, operation
 
 @operation
 async def reset(cx: WaitingContext, request: Request) -> Response:
-    """Delete everything the caller's account has, or ``account``'s, or with ``everything`` all there is.
+    """Delete everything ``account`` has, or all there is: every account's, when none is named.
 
     Credentials are revoked and execution environments ended before the answer, so that nothing old can write into
     the clean state.
     """
-    everything = bool(request.get("everything"))
-    account = None if everything else request.get("account") or cx.account
+    account = None if request.get("everything") else request.get("account")
     with cx.aside():
         await cx.parts.control.reset(account)
     return {"everything": True} if account is None else {"everything": False, "account": account}
