@@ -16,7 +16,7 @@ import httptools
 import orjson
 
 from penstock.engine.body import FileBody
-from penstock.wire.heads import answer_bytes, headers_of, whole_request
+from penstock.wire.heads import answer_bytes, headers_of
 from penstock.wire.intake import Intake, TooLong
 from penstock.wire.limits import (
     BODY_SECONDS,
@@ -159,7 +159,7 @@ class Http1Connection(asyncio.Protocol):
     def _read_whole(self, data: bytes) -> bytes:
         """Take the requests that are in this piece whole, and return what is left for the parser."""
         while not self._ended:
-            found = whole_request(data, self.listener.header_names, self._peer)
+            found = self.listener.heads.whole_request(data, self._peer)
             if found is None:
                 return data
             request, size = found
@@ -256,7 +256,7 @@ class Http1Connection(asyncio.Protocol):
             return
         # What follows now would be trailers: nothing here uses any, and they must not change what the head said.
         pairs, self._raw_headers = self._raw_headers, []
-        headers = headers_of(pairs, self.listener.header_names)
+        headers = headers_of(pairs, self.listener.heads.names)
         path, _, query = self._url.decode("latin-1").partition("?")
         host = headers.get("host", "")
         if not path.startswith("/"):

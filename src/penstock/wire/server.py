@@ -17,7 +17,7 @@ from penstock.base.names import Names
 from penstock.engine.access import Keys
 from penstock.engine.dispatcher import Dispatch
 from penstock.wire.front import Front
-from penstock.wire.heads import HeaderNames
+from penstock.wire.heads import Heads
 from penstock.wire.http1 import Http1Connection
 from penstock.wire.http2 import Http2Connection
 from penstock.wire.limits import CONNECTIONS, SWEEP_SECONDS
@@ -48,7 +48,7 @@ class Listener:
         self._machine = machine
         self._names = names
         self._spool = spool
-        self.header_names = HeaderNames()
+        self.heads = Heads()
         self._date = b""
         self._date_second = 0
         self._empty: asyncio.Event | None = None
