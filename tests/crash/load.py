@@ -122,3 +122,24 @@ def to_function(name: str) -> Callable[[str, int], dict[str, Any]]:
             "SignedHeaders=host, Signature=0",
         },
     }
+
+
+def to_bus(name: str) -> Callable[[str, int], dict[str, Any]]:
+    """Requests that put an event on a bus; its detail holds the body."""
+    return lambda body, number: {
+        "method": "POST",
+        "url": "/",
+        "body": json.dumps(
+            {
+                "Entries": [
+                    {"EventBusName": name, "Source": "crash", "DetailType": "t", "Detail": json.dumps({"id": body})}
+                ]
+            }
+        ),
+        "headers": {
+            "X-Amz-Target": "AWSEvents.PutEvents",
+            "Content-Type": "application/x-amz-json-1.1",
+            "Authorization": "AWS4-HMAC-SHA256 Credential=000000000000/20260101/us-east-1/events/aws4_request, "
+            "SignedHeaders=host, Signature=0",
+        },
+    }

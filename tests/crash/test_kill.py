@@ -6,6 +6,7 @@ PENSTOCK_TEST_KILLS=500 PENSTOCK_TEST_SEED=7 pytest tests/crash
 from __future__ import annotations
 
 import io
+import json
 import os
 import random
 import threading
@@ -17,27 +18,32 @@ from typing import Any
 
 import pytest
 
-from tests.crash.load import Sender, to_fifo, to_function, to_queue
+from tests.crash.load import Sender, to_bus, to_fifo, to_function, to_queue
 from tests.crash.server import GONE_S, Server, Witness
 
 KILLS = int(os.environ.get("PENSTOCK_TEST_KILLS", "25"))
 SEED = int(os.environ.get("PENSTOCK_TEST_SEED", "20261121"))
 LONGEST_S = 0.6  # a server lives that long under load at most before it is killed
 GROUPS = 3
+MOVED = 300  # messages of a move task that goes on over the kills
 LIMIT_S = 180 + 6 * KILLS
 
 pytestmark = [pytest.mark.crash, pytest.mark.slow, pytest.mark.timeout(LIMIT_S)]
 
 
 class Application:
-    """Queues and a function: plain (nobody reads it), in → function → out, in.fifo → function → out.fifo."""
+    """Queues, buses and a function.
+
+    plain (nobody reads it); in → function → out; in.fifo → function → out.fifo; the default bus → a rule → the bus
+    second → a rule → from-bus.
+    """
 
     def __init__(self, server: Server, witness: Witness) -> None:
         self._server = server
         sqs, functions = server.client("sqs"), server.client("lambda")
         fifo = {"FifoQueue": "true", "VisibilityTimeout": "60"}
         self.urls: dict[str, str] = {}
-        for name in ("plain", "in", "out", "in.fifo", "out.fifo"):
+        for name in ("plain", "in", "out", "in.fifo", "out.fifo", "from-bus"):
             attributes = fifo if name.endswith(".fifo") else {"VisibilityTimeout": "60"}
             self.urls[name] = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
         functions.create_function(
@@ -52,6 +58,34 @@ class Application:
             functions.create_event_source_mapping(
                 FunctionName="pass-on", EventSourceArn=f"arn:aws:sqs:us-east-1:000000000000:{name}", BatchSize=10
             )
+        self._route(server.client("events"))
+        self.moving = [f"moving-{number}" for number in range(MOVED)]
+        self._move(sqs)
+
+    def _move(self, sqs: Any) -> None:
+        """Put messages into a dead-letter queue and have them driven somewhere else, slowly."""
+        arn = "arn:aws:sqs:us-east-1:000000000000:"
+        policy = json.dumps({"deadLetterTargetArn": f"{arn}dead", "maxReceiveCount": 3})
+        for name, attributes in (("dead", {}), ("returned", {}), ("failing", {"RedrivePolicy": policy})):
+            self.urls[name] = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+        for start in range(0, MOVED, 10):
+            entries = [{"Id": body, "MessageBody": body} for body in self.moving[start : start + 10]]
+            assert not sqs.send_message_batch(QueueUrl=self.urls["dead"], Entries=entries).get("Failed")
+        sqs.start_message_move_task(
+            SourceArn=f"{arn}dead", DestinationArn=f"{arn}returned", MaxNumberOfMessagesPerSecond=20
+        )
+
+    @staticmethod
+    def _route(events: Any) -> None:
+        bus = events.create_event_bus(Name="second")["EventBusArn"]
+        to_bus_, to_queue_ = (
+            {"Id": "bus", "Arn": bus},
+            {"Id": "queue", "Arn": "arn:aws:sqs:us-east-1:000000000000:from-bus"},
+        )
+        for name, target in (("default", to_bus_), ("second", to_queue_ | {"InputPath": "$.detail.id"})):
+            events.put_rule(Name="crash", EventBusName=name, EventPattern='{"source": ["crash"]}')
+            put = events.put_targets(Rule="crash", EventBusName=name, Targets=[target])
+            assert not put["FailedEntryCount"], put
 
     def senders(self) -> dict[str, list[Sender]]:
         """Who sends what."""
@@ -60,6 +94,7 @@ class Application:
             "plain": [Sender(port, f"plain{i}", to_queue(self.urls["plain"]), persist=False) for i in range(2)],
             "in": [Sender(port, "in", to_queue(self.urls["in"]), persist=False)],
             "async": [Sender(port, "async", to_function("pass-on"), persist=False)],
+            "events": [Sender(port, "event", to_bus("default"), persist=False)],
             "fifo": [
                 Sender(port, f"fifo{i}", to_fifo(self.urls["in.fifo"], f"group{i}"), persist=True)
                 for i in range(GROUPS)
@@ -171,6 +206,11 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed(
     check_delivered("sends", senders["plain"], plain)
     repeated = [body for body, count in Counter(plain).items() if count > 1]
     assert not repeated, f"sent once and stored twice (seed {SEED}): {repeated[:10]}"
+    routed = [body.strip('"') for body in application.drain("from-bus")]
+    check_delivered("bus to bus to queue", senders["events"], routed)
+    assert len(routed) == len(set(routed)), f"routed twice (seed {SEED})"
+    assert sorted(application.drain("returned")) == sorted(application.moving), f"moved otherwise (seed {SEED})"
+    assert application.drain("dead") == []
     out = application.drain("out")
     check_delivered("mapping and asynchronous invokes", senders["in"] + senders["async"], out)
     ordered = application.drain("out.fifo")
