@@ -145,6 +145,11 @@ def test_a_refusal_says_where_the_reader_stood():
     )
 
 
+def test_a_pattern_nested_too_deeply_is_refused():
+    with pytest.raises(PatternError, match="nested too deeply"):
+        compile('{"a":' * 900 + "[1]" + "}" * 900)
+
+
 def test_or_combinations_are_bounded():
     branches = [{f"f{number}": [number]} for number in range(32)]
     with pytest.raises(PatternError, match="too complex"):

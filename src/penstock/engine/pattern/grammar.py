@@ -50,7 +50,10 @@ def parse(source: str) -> list[Alternative]:
     if reader.next() != t.START_OBJECT:
         raise reader.error("Filter is not an object")
     alternatives: list[Alternative] = []
-    _object(alternatives, "", reader, inside_or=False)
+    try:
+        _object(alternatives, "", reader, inside_or=False)
+    except RecursionError:
+        raise PatternError("The pattern is nested too deeply: join the names of some levels with dots") from None
     return alternatives
 
 

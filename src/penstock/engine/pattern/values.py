@@ -48,9 +48,13 @@ def number_of(text: str) -> float | LongNumber:
 def parse_event(text: bytes | str) -> Any:
     """An event's JSON text as values; numbers no float can hold are LongNumbers. ValueError when it is not JSON."""
     raw = text.encode() if isinstance(text, str) else text
+    value = orjson.loads(raw)
     if _MAYBE_LONG.search(raw) is None:
-        return orjson.loads(raw)
-    return json.loads(raw, parse_int=number_of, parse_float=number_of, parse_constant=_no_constant)
+        return value
+    try:
+        return json.loads(raw, parse_int=number_of, parse_float=number_of, parse_constant=_no_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def _no_constant(name: str) -> Any:
@@ -70,31 +74,26 @@ def flatten(event: Mapping[str, Any], wanted: AbstractSet[str] | None = None) ->
     """The fields of an event by path; with ``wanted``, only those below paths that it names (at every depth)."""
     fields: Fields = {}
     arrays = 0
-
-    def add_object(members: Mapping[str, Any], prefix: str, membership: Membership) -> None:
-        for name, value in members.items():
-            path = prefix + name
-            if wanted is not None and path not in wanted:
-                continue
-            if isinstance(value, dict):
-                add_object(value, path + ".", membership)
-            elif isinstance(value, list):
-                add_array(value, path, membership)
-            else:
-                fields.setdefault(path, []).append((leaf_of(value), membership))
-
-    def add_array(elements: list[Any], path: str, membership: Membership) -> None:
-        nonlocal arrays
+    pending: list[tuple[Any, str, Membership]] = [(event, "", ())]
+    while pending:
+        value, path, membership = pending.pop()
+        if isinstance(value, Mapping):
+            prefix = path and path + "."
+            for name, member in value.items():
+                inner = prefix + name
+                if wanted is not None and inner not in wanted:
+                    continue
+                if isinstance(member, (dict, list)):
+                    pending.append((member, inner, membership))
+                else:
+                    fields.setdefault(inner, []).append((leaf_of(member), membership))
+            continue
         array, arrays = arrays, arrays + 1
-        for index, value in enumerate(elements):
-            if isinstance(value, dict):
-                add_object(value, path + ".", (*membership, (array, index)))
-            elif isinstance(value, list):
-                add_array(value, path, (*membership, (array, index)))
+        for index, element in enumerate(value):
+            if isinstance(element, (dict, list)):
+                pending.append((element, path, (*membership, (array, index))))
             else:
-                fields.setdefault(path, []).append((leaf_of(value), membership))
-
-    add_object(event, "", ())
+                fields.setdefault(path, []).append((leaf_of(element), membership))
     return fields
 
 

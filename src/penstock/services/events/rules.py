@@ -24,6 +24,7 @@ REQUEST_BYTES: Final = 1_048_576  # of all entries of one PutEvents (1 MB since 
 ENTRY_TIME_BYTES: Final = 14  # what a Time counts: eb-putevent-size.html
 RETRY_ATTEMPTS: Final = 185  # unless the target says otherwise: eb-rule-retry-policy.html
 EVENT_AGE_SECONDS: Final = 86_400
+NESTING: Final = 500  # levels of a detail (AWS: 1000): ours, so that every target's input can be made of it
 POLICY_BYTES: Final = 10_240  # of a bus's policy
 TARGETS: Final = 100  # of one rule; AWS's own quota is 5 and is raised on request
 WILDCARD_COMPLEXITY: Final = 10  # of a rule's pattern; AWS tells the error, not the number: met by those it refused
@@ -88,12 +89,28 @@ def entry_error(entry: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def detail_of(text: str) -> dict[str, Any] | None:
-    """The detail of an entry, parsed; None when it is not a JSON object."""
+    """The detail of an entry, parsed; None when it is not a JSON object, or nested too deeply."""
     try:
         value = parse_event(text)
     except ValueError:
         return None
-    return value if isinstance(value, dict) else None
+    if not isinstance(value, dict) or (text.count("{") + text.count("[") > NESTING and _too_deep(value)):
+        return None
+    return value
+
+
+def _too_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(NESTING):
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if isinstance(one, dict) else one)
+            if isinstance(inner, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
 
 
 def new_event(
