@@ -264,7 +264,7 @@ class Verifier:
         signed = parse(request, credential)
         secret = self._secret(request, signed)
         self._check_time(signed)
-        if "host" not in signed.headers:
+        if "host" not in signed.headers and ":authority" not in signed.headers:
             raise AuthError("mismatch", "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
         expected = signature_of(request, signed, secret)
         if not hmac.compare_digest(expected.encode(), signed.signature.encode("utf-8", "replace")):

@@ -36,6 +36,7 @@ class Request:
         """The headers as they were signed, with the host among them."""
         headers = {**self.headers, **(self.original or {})}
         headers.setdefault("host", self.host)
+        headers[":authority"] = self.host
         return headers
 
 
