@@ -147,7 +147,10 @@ def test_a_refusal_says_where_the_reader_stood():
 
 def test_a_pattern_nested_too_deeply_is_refused():
     with pytest.raises(PatternError, match="nested too deeply"):
-        compile('{"a":' * 900 + "[1]" + "}" * 900)
+        compile('{"a":' * 201 + "[1]" + "}" * 201)
+    assert compile('{"a":' * 200 + "[1]" + "}" * 200).matches('{"a":' * 200 + "1" + "}" * 200)
+    with pytest.raises(PatternError, match="nested too deeply"):
+        compile('{"$or":[' * 201)
 
 
 def test_or_combinations_are_bounded():

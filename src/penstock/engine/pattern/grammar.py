@@ -33,6 +33,8 @@ Alternative = dict[str, tuple[Condition, ...]]
 
 ALTERNATIVES: Final = 1000  # combinations that all $or of a pattern make; "Using $or", EventBridge User Guide
 
+NESTING: Final = 200  # levels of a pattern: ours
+
 # Names that may not be fields inside $or: they would be conditions put in the wrong place.
 _RESERVED: Final = frozenset(
     {
@@ -50,27 +52,28 @@ def parse(source: str) -> list[Alternative]:
     if reader.next() != t.START_OBJECT:
         raise reader.error("Filter is not an object")
     alternatives: list[Alternative] = []
-    try:
-        _object(alternatives, "", reader, inside_or=False)
-    except RecursionError:
-        raise PatternError("The pattern is nested too deeply: join the names of some levels with dots") from None
+    _object(alternatives, "", reader, inside_or=False, level=1)
     return alternatives
 
 
-def _object(alternatives: list[Alternative], prefix: str, reader: Tokens, *, inside_or: bool) -> None:
+def _object(alternatives: list[Alternative], prefix: str, reader: Tokens, *, inside_or: bool, level: int) -> None:
     """Add the fields of an object to every alternative there is so far; $or multiplies the alternatives."""
+    if level > NESTING:
+        raise reader.error(
+            f"The pattern is nested too deeply: {NESTING} levels at most; join names of levels with dots"
+        )
     empty = True
     while reader.next() != t.END_OBJECT:
         empty = False
         name = reader.text
         if name == "$or":
-            _or(alternatives, prefix, reader)
+            _or(alternatives, prefix, reader, level)
             continue
         if inside_or and name in _RESERVED:
             raise reader.error(f"{name} is Ruler reserved fieldName which cannot be used inside $or.")
         kind = reader.next()
         if kind == t.START_OBJECT:
-            _object(alternatives, f"{prefix}{name}.", reader, inside_or=inside_or)
+            _object(alternatives, f"{prefix}{name}.", reader, inside_or=inside_or, level=level + 1)
         elif kind == t.START_ARRAY:
             conditions = _field(reader)
             if not alternatives:
@@ -83,7 +86,7 @@ def _object(alternatives: list[Alternative], prefix: str, reader: Tokens, *, ins
         raise reader.error("Empty objects are not allowed")
 
 
-def _or(alternatives: list[Alternative], prefix: str, reader: Tokens) -> None:
+def _or(alternatives: list[Alternative], prefix: str, reader: Tokens, level: int) -> None:
     before = [dict(alternative) for alternative in alternatives] or [{}]
     alternatives.clear()
     if reader.next() != t.START_ARRAY:
@@ -94,7 +97,7 @@ def _or(alternatives: list[Alternative], prefix: str, reader: Tokens) -> None:
         if kind != t.START_OBJECT:
             raise reader.error("Only JSON object is allowed in array of $or relationship.")
         branch = [dict(alternative) for alternative in before]
-        _object(branch, prefix, reader, inside_or=True)
+        _object(branch, prefix, reader, inside_or=True, level=level + 1)
         alternatives += branch
         if len(alternatives) > ALTERNATIVES:
             raise reader.error(
