@@ -190,6 +190,7 @@ class Platform:
     async def _close(self) -> None:
         if hasattr(self, "store"):
             self.clock.detach()
+            self.applications.close()
             await self.server.close()
             await self.dispatcher.close()
             await self.pump.close()

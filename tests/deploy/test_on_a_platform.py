@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
+from penstock.base.errors import TemplateError
 from penstock.deploy.applications import Application, Progress
 from penstock.platform import Platform
 from penstock.testing.platform import running_platform
@@ -112,7 +113,9 @@ async def test_a_watched_application_follows_its_files(platform: Platform, appli
             if (progress.status, progress.resource) == (status, resource):
                 return
 
-    watching = asyncio.create_task(platform.applications.watch(application, told.put_nowait))
+    fields = {"name": application.name, "template": application.template}
+    gone = asyncio.Event()
+    watching = asyncio.create_task(platform.applications.watch(told.put_nowait, gone.is_set, **fields))
     try:
         await until("WATCHING")
         handler = application.template.parent / "pay" / "app.py"
@@ -124,8 +127,26 @@ async def test_a_watched_application_follows_its_files(platform: Platform, appli
         application.template.write_text(TEMPLATE.replace("VisibilityTimeout: 30", "VisibilityTimeout: 40"))
         await until("UPDATE_COMPLETE", "Orders")
     finally:
-        watching.cancel()
-        await asyncio.wait([watching])
+        gone.set()
+        await watching
+
+
+async def test_what_is_edited_while_a_deployment_goes_on_is_taken_over(
+    platform: Platform, application: Application
+) -> None:
+    since = platform.machine.now_ms()
+    result = await platform.applications.deploy(application)
+    (application.template.parent / "pay" / "app.py").write_text(HANDLER.replace("first", "meanwhile"))
+    told: asyncio.Queue[Progress] = asyncio.Queue()
+    fields = {"name": application.name, "template": application.template}
+    watching = asyncio.create_task(platform.applications.watch(told.put_nowait, since_ms=since, **fields))
+    while (await asyncio.wait_for(told.get(), 20)).status != "UPDATE_COMPLETE":
+        pass
+    assert (await platform.quiet()).quiet
+    assert (await answer(platform, result.outputs["Pay"]))[2] == "meanwhile"
+    await platform.applications.remove("orders")
+    with pytest.raises(TemplateError, match="orders has been removed"):
+        await watching
 
 
 async def test_what_a_template_cannot_have_is_refused_with_its_line(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
@@ -48,13 +49,39 @@ def _parameter(given: str) -> tuple[str, str]:
 
 def deploy(client: Client, chosen: Found, *, stub_unknown: bool, out: Console) -> dict[str, Any]:
     """Deploy, showing what happens; what was made. Problem, with resource and line, when it could not be."""
-    request = {
-        "name": chosen.name, "template": str(chosen.template), "parameters": dict(chosen.parameters),
-        "tags": dict(chosen.tags), "stubUnknown": stub_unknown,
-    }  # fmt: skip
+    request = {"name": chosen.name, **_request(chosen, stub_unknown, out)}
+    return follow(client.progress("POST", "/applications", request), chosen.name, out)
+
+
+def watch(
+    client: Client, chosen: Found, *, stub_unknown: bool, out: Console
+) -> tuple[dict[str, Any], Iterator[Mapping[str, Any]]]:
+    """Deploy in the same way, and have every edit taken over for as long as the lines are read that come with it."""
+    request = _request(chosen, stub_unknown, out)
+    lines = client.progress("POST", f"/applications/{chosen.name}/watch", request)
+    return follow(lines, chosen.name, out), lines
+
+
+def show_edits(lines: Iterable[Mapping[str, Any]], out: Console, alone: AbstractContextManager[Any]) -> None:
+    """Show what edits do, until the server goes away; ``alone`` is held while something is shown."""
+    try:
+        for line in lines:
+            with alone:
+                if "error" in line:
+                    out.print(f"No longer watching: {line['error']['message']}", style="red", markup=False)
+                else:
+                    _show_line(line, out)
+    except Unreachable:
+        return  # whoever else talks to the server says so
+
+
+def _request(chosen: Found, stub_unknown: bool, out: Console) -> dict[str, Any]:
     if chosen.ignored:
         out.print(f"samconfig.toml: without effect here: {', '.join(chosen.ignored)}", style="yellow", markup=False)
-    return follow(client.progress("POST", "/applications", request), chosen.name, out)
+    return {
+        "template": str(chosen.template), "parameters": dict(chosen.parameters), "tags": dict(chosen.tags),
+        "stubUnknown": stub_unknown,
+    }  # fmt: skip
 
 
 def follow(lines: Iterable[Mapping[str, Any]], name: str, out: Console) -> dict[str, Any]:

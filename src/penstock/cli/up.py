@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -43,6 +43,7 @@ class Wish:
     settings: Settings
     wait: bool
     follow: bool
+    watch: bool
     as_json: bool
 
     @property
@@ -74,6 +75,9 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave the server running in the background.")] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Return only when all that the deployment set off has settled.")
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Take over every edit of code and template as it is saved.")
     ] = False,
     stub_unknown: Annotated[
         bool, typer.Option("--stub-unknown", help="Make named stubs of unknown resource types, with a warning.")
@@ -108,19 +112,23 @@ def up(
     \b
       penstock up                                  the template of this folder; without one, just serve
       penstock up app/template.yaml --param Stage=dev
+      penstock up --watch                          edited handlers are live within a second; the state stays
       penstock up --detach --wait && npm test      in the background; see also `penstock down --stop`
       penstock up --memory --port 0                keep nothing, on a free port
     """
     chosen = choose(template, name, parameters or ())
     if memory and data is not None:
         raise Problem("--memory keeps nothing, --data says where to keep it: choose one.", exit_code=WRONG_USE)
+    if watch and (chosen is None or detach or as_json):
+        reason = "this folder has no template" if chosen is None else "leave --detach and --json out"
+        raise Problem(f"--watch follows a template's files in the foreground: {reason}.", exit_code=WRONG_USE)
     settings = settings_for(
         chosen.template.parent if chosen else None,
         memory=memory or None, data=data.absolute() if data else None, port=port, host=host, durability=durability,
         seed=seed, allow_hosts=tuple(allow_host) if allow_host else None, auth=auth or None, account=account,
         region=region, log_level=log_level, stub_unknown=stub_unknown or None,
     )  # fmt: skip
-    raise typer.Exit(_carry_out(Wish(chosen, settings, wait, not (detach or as_json), as_json), detach))
+    raise typer.Exit(_carry_out(Wish(chosen, settings, wait, not (detach or as_json), watch, as_json), detach))
 
 
 def _carry_out(wish: Wish, detach: bool) -> int:
@@ -142,10 +150,10 @@ def _join(wish: Wish, owner: dict[str, Any]) -> int:
         )
     wish.out.print(f"A server runs here already: {owner['url']} (process {owner['pid']}).", style="dim", markup=False)
     client = wish.client(owner["url"])
-    _deploy(wish, client)
+    edits = _deploy(wish, client)
     if wish.follow and wish.chosen:
         with interruptible():
-            _follow(client)
+            _follow(wish, client, edits)
     return 0
 
 
@@ -157,12 +165,12 @@ def _serve(wish: Wish) -> int:
     def session(platform: Any) -> int:
         client = wish.client(platform.url)
         _show_server(wish, platform.health())
-        _deploy(wish, client)
+        edits = _deploy(wish, client)
         if wish.follow:
             wish.out.print(
                 "Following the log. Ctrl-C stops the server" + _kept(wish.settings), style="dim", markup=False
             )
-            _follow(client)
+            _follow(wish, client, edits)
         else:
             threading.Event().wait()
         return 0
@@ -245,13 +253,18 @@ def _show_server(wish: Wish, health: dict[str, Any]) -> None:
     out.print(f"{health['url']}  {kept}", markup=False)
 
 
-def _deploy(wish: Wish, client: Client) -> None:
-    """Deploy what was chosen, if anything, and show what there is."""
+def _deploy(wish: Wish, client: Client) -> Iterator[Mapping[str, Any]]:
+    """Deploy what was chosen, if anything, and show what there is; what edits do from then on, when it is watched."""
+    edits: Iterator[Mapping[str, Any]] = iter(())
     out = wish.out
     document: dict[str, Any] = {"url": client.url}
     if wish.chosen is not None:
         out.print(f"Deploying {wish.chosen.name} from {wish.chosen.template}", style="bold", markup=False)
-        done = deployments.deploy(client, wish.chosen, stub_unknown=wish.settings.stub_unknown, out=out)
+        stub_unknown = wish.settings.stub_unknown
+        if wish.watch:
+            done, edits = deployments.watch(client, wish.chosen, stub_unknown=stub_unknown, out=out)
+        else:
+            done = deployments.deploy(client, wish.chosen, stub_unknown=stub_unknown, out=out)
         document |= {"application": done}
         deployments.show_result(client, wish.chosen, done, out)
     if wish.wait:
@@ -262,12 +275,16 @@ def _deploy(wish: Wish, client: Client) -> None:
         print_json(document | {"environment": dict(line.split("=", 1) for line in deployments.exports(client))})
     else:
         deployments.show_exports(client, out)
+    return edits
 
 
-def _follow(client: Client) -> None:
-    """Show what functions log from now on, for ever."""
+def _follow(wish: Wish, client: Client, edits: Iterator[Mapping[str, Any]]) -> None:
+    """Show what functions log from now on, and what edits do, for ever."""
+    alone = threading.Lock()
+    threading.Thread(target=deployments.show_edits, args=(edits, wish.out, alone), name="edits", daemon=True).start()
     shown = list(read_logs(client, None, None, since=0))
     last = max((line["timestamp"] for line in shown), default=0)
     lines = Lines(named=True)
     for line in follow_logs(client, None, None, last, {line["eventId"] for line in shown}):
-        lines.show(line)
+        with alone:
+            lines.show(line)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -90,6 +91,8 @@ class Applications:
         self._cache = cache or data / "cache"
         self._environment = {"PATH": os.defpath, **(environment or {})}
         self._locks: dict[tuple[str, str, str], asyncio.Lock] = {}
+        self._editions: dict[tuple[str, str, str], int] = {}  # how often each was deployed or removed, for watches
+        self._closing = asyncio.Event()
 
     async def start(self) -> None:
         """Undo, in the background, what an earlier server was killed in the middle of."""
@@ -124,7 +127,9 @@ class Applications:
         async with self._lock(application.account, application.region, application.name):
             stack = await self._stack(application, tell)
             prepared = await self._prepare(application, stack, tell)
-            return await self._deploy(application, stack, prepared, tell)
+            result = await self._deploy(application, stack, prepared, tell)
+            self._changed(stack)
+            return result
 
     async def _stack(self, application: Application, tell: Tell) -> Stack:
         """The application as it is now, nothing half done; a new one has the id 0."""
@@ -219,6 +224,7 @@ class Applications:
             await Deployment(
                 actor, Prepared({}, Parameters(), Lines()), Checked({}, (), (), ()), Plan((), ()), Scope(), {}
             ).remove()
+            self._changed(stack)
 
     async def _refuse_imported(self, stack: Stack) -> None:
         def users(tx: Transaction) -> Sequence[str]:
@@ -308,34 +314,60 @@ class Applications:
             await actor.recode(row, location)
             return True
 
-    async def watch(self, application: Application, tell: Tell = _silent) -> None:
-        """Keep a deployed application like its files until cancelled.
+    async def watch(
+        self, tell: Tell = _silent, gone: Callable[[], bool] = lambda: False, since_ms: int | None = None,
+        **application: Any,
+    ) -> None:  # fmt: skip
+        """Keep a deployed application like its files until ``gone()`` or ``close``; then what goes on is finished.
 
-        Edited code of a function is built and given to it alone; an edited template or layer is deployed. What fails
-        is told (status WATCH_FAILED) and tried again with the next edit; the application stays as it was.
+        ``application`` are an Application's fields; ``since_ms`` is the machine's time from when on an edit counts
+        (now). Edited code of a function is built and given to it alone; an edited template or layer is deployed. What
+        fails is told (status WATCH_FAILED) and tried again with the next edit; the application stays as it was.
+        TemplateError when the application is removed.
         """
-        while True:
-            codes = await self.watched(application.name, account=application.account, region=application.region)
-            paths = {code.logical_id: code.path for code in codes}
-            by_name = {code.logical_id: code for code in codes}
-            paths[_TEMPLATE] = application.template
-            watch = await asyncio.to_thread(Watch, paths, (self._data,))
-            tell(Progress(application.name, "WATCHING", message=f"{len(paths)} paths"))
-            deployed = False
-            while not deployed:
-                changed = await asyncio.to_thread(watch.changed)
-                deployed = _TEMPLATE in changed or any(by_name[name].layer for name in changed)
-                try:
-                    if deployed:
-                        await self.deploy(application, tell)
-                    for code in [] if deployed else map(by_name.__getitem__, changed):
-                        await self.update_code(
-                            application.name, code, tell, account=application.account, region=application.region
-                        )
-                except PenstockError as error:
-                    tell(Progress(application.name, "WATCH_FAILED", message=str(error)))
-                    deployed = False
-                await asyncio.sleep(LOOK_EVERY_MS / 1000)
+        wanted = Application(**application)
+        where = (wanted.account, wanted.region, wanted.name)
+        machine = self._parts.machine
+        since = machine.now_ms() if since_ms is None else since_ms
+        while not (gone() or self._closing.is_set()):
+            edition = self._editions.get(where, 0)
+            codes = {code.logical_id: code for code in await self._watched(wanted)}
+            paths = {name: code.path for name, code in codes.items()} | {_TEMPLATE: wanted.template}
+            watch = await asyncio.to_thread(Watch, paths, (self._data,), since)
+            tell(Progress(wanted.name, "WATCHING", message=_watching(codes.values(), wanted.template)))
+            while self._editions.get(where, 0) == edition and not (gone() or self._closing.is_set()):
+                since = machine.now_ms()
+                if changed := await asyncio.to_thread(watch.changed):
+                    await self._follow(wanted, changed, codes, tell)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._closing.wait(), LOOK_EVERY_MS / 1000)
+
+    async def _watched(self, wanted: Application) -> Sequence[Code]:
+        try:
+            return await self.watched(wanted.name, account=wanted.account, region=wanted.region)
+        except KeyError as error:
+            raise TemplateError(f"{wanted.name} has been removed; deploy it again to watch it") from error
+
+    async def _follow(
+        self, wanted: Application, changed: Sequence[str], codes: Mapping[str, Code], tell: Tell
+    ) -> None:  # fmt: skip
+        """Bring what changed to the application; nothing is said to be quiet before it is there."""
+        ticket = self._parts.work.begin(f"an edit of {wanted.name} is being taken over", wanted.account)
+        try:
+            if _TEMPLATE in changed or any(codes[name].layer for name in changed):
+                await self.deploy(wanted, tell)
+                return
+            for name in changed:
+                with suppress(KeyError):  # removed since: the next look is at what there is then
+                    await self.update_code(wanted.name, codes[name], tell, account=wanted.account, region=wanted.region)
+        except PenstockError as error:
+            tell(Progress(wanted.name, "WATCH_FAILED", message=str(error)))
+        finally:
+            self._parts.work.end(ticket)
+
+    def close(self) -> None:
+        """End every watch: the platform is about to close."""
+        self._closing.set()
 
     def package(self, key: str) -> Path:
         """The zip file of a built package, by its key in the template; TemplateError when it is gone."""
@@ -348,6 +380,10 @@ class Applications:
 
     def _lock(self, account: str, region: str, name: str) -> asyncio.Lock:
         return self._locks.setdefault((account, region, name), asyncio.Lock())
+
+    def _changed(self, stack: Stack) -> None:
+        where = (stack.account, stack.region, stack.name)
+        self._editions[where] = self._editions.get(where, 0) + 1
 
     def _catalogue(self) -> Catalogue:
         return Catalogue(self._registry.all())
@@ -394,6 +430,15 @@ def _exporter(exports: Mapping[str, tuple[int, Any]], own: int) -> Callable[[str
         return found[1]
 
     return export
+
+
+def _watching(codes: Iterable[Code], template: Path) -> str:
+    folders = sorted({_short(code.path, template.parent) for code in codes})
+    return ", ".join([template.name, *folders])
+
+
+def _short(path: Path, folder: Path) -> str:
+    return f"{path.relative_to(folder)}{os.sep if path.is_dir() else ''}" if path.is_relative_to(folder) else str(path)
 
 
 def _summary(steps: Plan) -> str:

@@ -44,12 +44,18 @@ def snapshot(path: Path, leave_out: Iterable[Path] = ()) -> Snapshot:
 
 
 class Watch:
-    """Folders and files to look at again and again; each is named by who asked for it."""
+    """Folders and files to look at again and again; each is named by who asked for it.
 
-    def __init__(self, paths: Mapping[str, Path], leave_out: Iterable[Path] = ()) -> None:
+    What was written after ``since_ms`` (machine time) counts as changed at the first look: nothing that is edited
+    while an application is being deployed is missed.
+    """
+
+    def __init__(self, paths: Mapping[str, Path], leave_out: Iterable[Path] = (), since_ms: int | None = None) -> None:
         self._paths = dict(paths)
         self._leave_out = tuple(leave_out)
         self._seen = {name: snapshot(path, self._leave_out) for name, path in self._paths.items()}
+        if since_ms is not None:
+            self._seen = {name: _older(files, since_ms) for name, files in self._seen.items()}
 
     def changed(self) -> list[str]:
         """The names of what changed since the last time."""
@@ -60,3 +66,7 @@ class Watch:
                 self._seen[name] = now
                 names.append(name)
         return names
+
+
+def _older(files: Snapshot, since_ms: int) -> Snapshot:
+    return {name: status for name, status in files.items() if status[0] <= since_ms * 1_000_000}

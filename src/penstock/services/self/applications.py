@@ -39,35 +39,58 @@ async def get_application(cx: WaitingContext, request: Request) -> Response:
 @operation
 async def deploy_application(cx: WaitingContext, request: Request) -> Response:
     """Make what a template declares; it goes on to its end even when nobody listens to its progress any more."""
-    template = Path(request["template"])
-    if not template.is_absolute():
-        raise InvalidRequest(f"{template} is no absolute path: name the template's file on the server's machine")
+    wanted = _wanted(cx, request)
 
     async def deploy(tell: Tell) -> Response:
-        result = await cx.parts.control.deploy(
-            tell,
-            name=request["name"],
-            template=template,
-            parameters=request.get("parameters") or {},
-            tags=request.get("tags") or {},
-            account=cx.account,
-            region=cx.region,
-            stub_unknown=bool(request.get("stubUnknown")),
-        )
-        return {
-            "name": result.name,
-            "state": result.status,
-            "outputs": as_text(result.outputs),
-            "kept": result.kept,
-            "newlyKept": result.newly_kept,
-            "warnings": result.warnings,
-            "changes": [
-                {"action": each.action, "resource": each.resource, "type": each.type, "physicalId": each.physical_id,
-                 "properties": each.properties} for each in result.changes
-            ],
-        }  # fmt: skip
+        return _deployed(await cx.parts.control.deploy(tell, **wanted))
 
     return _with_progress(cx, f"deployment of {request['name']}", deploy)
+
+
+@operation
+async def watch_application(cx: WaitingContext, request: Request) -> Response:
+    """Make what a template declares and keep it like its files, for as long as somebody reads the progress.
+
+    The deployment's line with ``done`` is not the last one: what edits do follows it.
+    """
+    wanted = _wanted(cx, request)
+    lines: asyncio.Queue[Response | None] = asyncio.Queue()
+    listening = True
+
+    def tell(progress: Any) -> None:
+        lines.put_nowait(_line(progress))
+
+    def gone() -> bool:
+        sender = cx.call_.sender
+        return not listening or (sender is not None and sender.gone)
+
+    async def watch() -> None:
+        what = f"deployment of {request['name']}"
+        ticket, since = cx.parts.work.begin(what, cx.account), cx.parts.machine.now_ms()
+        try:
+            try:
+                lines.put_nowait({"done": _deployed(await cx.parts.control.deploy(tell, **wanted))})
+            finally:
+                cx.parts.work.end(ticket)
+            await cx.parts.applications.watch(tell, gone, since, **wanted)
+        except PenstockError as error:
+            lines.put_nowait({"error": _failure(error)})
+        except BaseException as error:
+            lines.put_nowait({"error": {"message": f"the watch ended unexpectedly: {type(error).__name__}: {error}"}})
+            raise
+        finally:
+            lines.put_nowait(None)
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal listening
+        cx.parts.spawn(watch(), f"watching {request['name']}")
+        try:
+            while (line := await lines.get()) is not None:
+                yield orjson.dumps(line) + b"\n"
+        finally:
+            listening = False
+
+    return {"progress": body(), "contentType": LINES}
 
 
 @operation
@@ -91,6 +114,46 @@ def view(described: dict[str, Any]) -> Response:
     return {**described, "outputs": as_text(described["outputs"]), "parameters": as_text(described["parameters"])}
 
 
+def _wanted(cx: WaitingContext, request: Request) -> dict[str, Any]:
+    """What a request asks to be deployed, as the fields of an application."""
+    template = Path(request["template"])
+    if not template.is_absolute():
+        raise InvalidRequest(f"{template} is no absolute path: name the template's file on the server's machine")
+    return {
+        "name": request["name"], "template": template, "parameters": request.get("parameters") or {},
+        "tags": request.get("tags") or {}, "account": cx.account, "region": cx.region,
+        "stub_unknown": bool(request.get("stubUnknown")),
+    }  # fmt: skip
+
+
+def _deployed(result: Any) -> Response:
+    return {
+        "name": result.name,
+        "state": result.status,
+        "outputs": as_text(result.outputs),
+        "kept": result.kept,
+        "newlyKept": result.newly_kept,
+        "warnings": result.warnings,
+        "changes": [
+            {"action": each.action, "resource": each.resource, "type": each.type, "physicalId": each.physical_id,
+             "properties": each.properties} for each in result.changes
+        ],
+    }  # fmt: skip
+
+
+def _line(progress: Any) -> Response:
+    shown = {"state": progress.status, "resource": progress.resource, "type": progress.type,
+             "message": progress.message, "line": progress.line}  # fmt: skip
+    return {name: value for name, value in shown.items() if value}
+
+
+def _failure(error: PenstockError) -> Response:
+    if not isinstance(error, TemplateError):
+        return {"message": str(error)}
+    told = {"message": error.message, "resource": error.resource, "line": error.line}
+    return {name: value for name, value in told.items() if value}
+
+
 def _not_found(cx: WaitingContext, name: str) -> NotFound:
     return NotFound(
         f"There is no application {name} in account {cx.account}, {cx.region}; `penstock status` lists what there is"
@@ -102,19 +165,14 @@ def _with_progress(cx: WaitingContext, what: str, work: Callable[[Tell], Awaitab
     lines: asyncio.Queue[Response | None] = asyncio.Queue()
 
     def tell(progress: Any) -> None:
-        shown = {"state": progress.status, "resource": progress.resource, "type": progress.type,
-                 "message": progress.message, "line": progress.line}  # fmt: skip
-        lines.put_nowait({name: value for name, value in shown.items() if value})
+        lines.put_nowait(_line(progress))
 
     async def carry_out() -> None:
         ticket = cx.parts.work.begin(what, cx.account)
         try:
             lines.put_nowait({"done": await work(tell)})
-        except TemplateError as error:
-            told = {"message": error.message, "resource": error.resource, "line": error.line}
-            lines.put_nowait({"error": {name: value for name, value in told.items() if value}})
         except PenstockError as error:
-            lines.put_nowait({"error": {"message": str(error)}})
+            lines.put_nowait({"error": _failure(error)})
         except BaseException as error:
             lines.put_nowait({"error": {"message": f"the {what} ended unexpectedly: {type(error).__name__}: {error}"}})
             raise
