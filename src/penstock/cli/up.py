@@ -119,9 +119,8 @@ def up(
     chosen = choose(template, name, parameters or ())
     if memory and data is not None:
         raise Problem("--memory keeps nothing, --data says where to keep it: choose one.", exit_code=WRONG_USE)
-    if watch and (chosen is None or detach or as_json):
-        reason = "this folder has no template" if chosen is None else "leave --detach and --json out"
-        raise Problem(f"--watch follows a template's files in the foreground: {reason}.", exit_code=WRONG_USE)
+    if watch:
+        _check_watch(chosen, detach or as_json)
     settings = settings_for(
         chosen.template.parent if chosen else None,
         memory=memory or None, data=data.absolute() if data else None, port=port, host=host, durability=durability,
@@ -129,6 +128,12 @@ def up(
         region=region, log_level=log_level, stub_unknown=stub_unknown or None,
     )  # fmt: skip
     raise typer.Exit(_carry_out(Wish(chosen, settings, wait, not (detach or as_json), watch, as_json), detach))
+
+
+def _check_watch(chosen: Found | None, leaves: bool) -> None:
+    if chosen is None or leaves:
+        reason = "leave --detach and --json out" if chosen else "this folder has no template"
+        raise Problem(f"--watch follows a template's files in the foreground: {reason}.", exit_code=WRONG_USE)
 
 
 def _carry_out(wish: Wish, detach: bool) -> int:
