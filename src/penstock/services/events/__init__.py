@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from penstock.engine.operation import operations_of
 from penstock.engine.service import DeliveryKind, Service
-from penstock.services.events import bus_rules, buses, events, records, resources, schedules, tags, target, targets
+from penstock.services.events import (
+    bus_rules,
+    buses,
+    events,
+    records,
+    resources,
+    schedules,
+    tags,
+    target,
+    targets,
+    warming,
+)
 from penstock.services.events.routing import DEAD_LETTER, FAN, TARGET, Memory
 from penstock.services.events.rules import retry_wait_ms
 
@@ -23,5 +34,6 @@ SERVICE = Service(
         DeliveryKind(schedules.SCHEDULE, retry_wait_ms),
     ],
     resources=resources.TYPES,
+    start=warming.start,
     reset=records.forget,
 )

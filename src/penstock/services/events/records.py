@@ -199,6 +199,12 @@ def rules_since(cx: Context, bus: Bus, revision: int) -> list[Rule]:
     ]
 
 
+def rules_after(cx: Context, bus: Bus, id_: int, limit: int) -> list[Rule]:
+    """Rules of a bus in the order in which they were made, after this one."""
+    rows = cx.all(f"SELECT {_RULE} FROM events_rule WHERE bus = ? AND id > ? ORDER BY id LIMIT ?", (bus.id, id_, limit))
+    return [_rule(row) for row in rows]
+
+
 def rule_ids(cx: Context, bus: Bus) -> set[int]:
     """The ids of all rules of a bus."""
     return {row[0] for row in cx.all("SELECT id FROM events_rule WHERE bus = ?", (bus.id,))}

@@ -96,6 +96,16 @@ def route_of(cx: Context, bus: Bus, rule: Rule) -> Route:
     return Route(rule.id, rule.name, bus.rule_arn(rule.name), found)
 
 
+def add_rule(cx: Context, bus: Bus, rule: Rule, routes: Routes) -> None:
+    """Take a rule up as it stands; one that takes no events is taken out."""
+    if rule.enabled and rule.pattern is not None:
+        routes.index.add(rule.id, compile(rule.pattern))
+        routes.rules[rule.id] = route_of(cx, bus, rule)
+    else:
+        routes.index.remove(rule.id)
+        routes.rules.pop(rule.id, None)
+
+
 def routes_of(cx: Context, bus: Bus) -> Routes:
     """The rules of a bus as they stand in this transaction."""
     memory: Memory = cx.memory
@@ -112,12 +122,7 @@ def routes_of(cx: Context, bus: Bus) -> Routes:
             routes.index.remove(gone)
             del routes.rules[gone]
     for rule in records.rules_since(cx, bus, routes.revision):
-        if rule.enabled and rule.pattern is not None:
-            routes.index.add(rule.id, compile(rule.pattern))
-            routes.rules[rule.id] = route_of(cx, bus, rule)
-        else:
-            routes.index.remove(rule.id)
-            routes.rules.pop(rule.id, None)
+        add_rule(cx, bus, rule, routes)
     routes.revision, routes.kept = bus.revision, False
     current = routes
 
