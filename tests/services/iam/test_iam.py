@@ -273,6 +273,10 @@ def test_a_users_key_calls_as_the_user_until_it_is_inactive_or_deleted(own_platf
     assert [(each["AccessKeyId"], each["Status"]) for each in listed] == [(key["AccessKeyId"], "Active")]
     iam.update_access_key(UserName="alicia", AccessKeyId=key["AccessKeyId"], Status="Inactive")
     assert own_platform.platform.keys.find(key["AccessKeyId"]) is None
+    own_platform.restart()
+    iam = own_platform.client("iam", account="111122223333")
+    with pytest.raises(ClientError, match="invalid"):
+        caller()
     iam.update_access_key(UserName="alicia", AccessKeyId=key["AccessKeyId"], Status="Active")
     assert caller()[0].endswith("/alicia")
     with pytest.raises(ClientError, match="delete access keys first"):

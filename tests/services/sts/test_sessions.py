@@ -96,6 +96,18 @@ def test_keys_still_work_after_a_restart(own_platform: PlatformThread) -> None:
     assert identity["Arn"] == "arn:aws:sts::000000000000:assumed-role/orders/me"
 
 
+def test_an_expired_key_is_refused_as_expired_also_after_a_restart(own_platform: PlatformThread) -> None:
+    answer = own_platform.client("sts").assume_role(RoleArn=ROLE, RoleSessionName="me")
+    store = own_platform.platform.store
+    own_platform.run(store.transact(lambda tx: tx.write("UPDATE sts_session SET expires = 1")))
+    own_platform.restart()
+    with pytest.raises(ClientError) as error:
+        client_with(own_platform, answer["Credentials"]).get_caller_identity()
+    assert code_of(error) == "ExpiredTokenException"
+    own_platform.client("sts").assume_role(RoleArn=ROLE, RoleSessionName="me")
+    assert own_platform.platform.keys.find(answer["Credentials"]["AccessKeyId"]) is None
+
+
 def test_a_reset_revokes_sessions(platform: PlatformThread) -> None:
     answer = platform.client("sts").assume_role(RoleArn=ROLE, RoleSessionName="me")
     platform.reset()

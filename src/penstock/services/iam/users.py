@@ -218,12 +218,14 @@ def list_user_tags(cx: Context, request: Request) -> Response:
 
 
 def start(parts: Parts) -> None:
-    """Make the active keys of earlier servers work again."""
+    """Make the active keys of earlier servers work again, and refuse the inactive ones."""
 
     def load(tx: Any) -> None:
         # Not in ``after``: these rows are durable already, and the first request may come before the next sync.
         for credentials in _credentials(tx, "WHERE k.active = 1", ()):
             parts.keys.issue(credentials)
+        for (key,) in tx.all("SELECT id FROM iam_access_key WHERE active = 0"):
+            parts.keys.revoke(key)
 
     parts.store.submit(load)
 

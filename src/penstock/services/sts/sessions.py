@@ -21,6 +21,7 @@ _INSERT = (
 )
 _NO_MFA = "leave it out: there are no MFA devices here"
 _KEPT = {"Policy", "PolicyArns", "Tags"}
+_KEPT_MS = 86_400_000  # machine ms that a session is remembered after it has expired
 _LATEST_ROLE_SECONDS = 43_200  # MaxSessionDuration that is assumed of a role which does not exist here
 
 
@@ -146,7 +147,7 @@ def _issue(
     detail = {name: request[name] for name in kept if request.get(name)}
     if source_identity is not None:
         detail["SourceIdentity"] = source_identity
-    cx.write("DELETE FROM sts_session WHERE account = ? AND expires <= ?", (principal.account, now))
+    _forget_expired(cx, principal.account, now)
     cx.write(
         _INSERT,
         (
@@ -171,6 +172,16 @@ def _issue(
     return answer
 
 
+def _forget_expired(cx: Context, account: str, now: int) -> None:
+    """Drop the account's sessions that ended a day ago: until then calls with them hear that they have expired."""
+    gone = cx.tx.returning(
+        "DELETE FROM sts_session WHERE account = ? AND expires <= ? RETURNING access_key_id", (account, now - _KEPT_MS)
+    )
+    keys = cx.parts.keys
+    for (key,) in gone:
+        cx.after(lambda key=key: keys.revoke(key))  # type: ignore[misc]
+
+
 def _token(cx: Context, at_least: int) -> str:
     return "IQoJb3JpZ2lu" + cx.names.secret(max(at_least, 212) - 12)
 
@@ -189,14 +200,10 @@ def _refuse_sessions(cx: Context, operation_name: str) -> None:
 
 
 def start(parts: Parts) -> None:
-    """Make the keys of earlier servers work again, those of expired sessions excepted."""
+    """Make the keys of earlier servers work again; those that have expired are known as such."""
 
     def load(tx: Any) -> None:
-        rows = tx.all(
-            "SELECT access_key_id, secret, token, expires, account, arn, user_id, role FROM sts_session "
-            "WHERE expires > ?",
-            (parts.machine.now_ms(),),
-        )
+        rows = tx.all("SELECT access_key_id, secret, token, expires, account, arn, user_id, role FROM sts_session")
         # Not in ``after``: these rows are durable already, and the first request may come before the next sync.
         for key, secret, token, expires, account, arn, user_id, role in rows:
             parts.keys.issue(Credentials(key, secret, token, expires, Principal(account, arn, user_id, role)))
