@@ -119,8 +119,7 @@ def up(
     chosen = choose(template, name, parameters or ())
     if memory and data is not None:
         raise Problem("--memory keeps nothing, --data says where to keep it: choose one.", exit_code=WRONG_USE)
-    if watch:
-        _check_watch(chosen, detach or as_json)
+    _check_watch(watch, chosen, detach or as_json)
     settings = settings_for(
         chosen.template.parent if chosen else None,
         memory=memory or None, data=data.absolute() if data else None, port=port, host=host, durability=durability,
@@ -130,8 +129,8 @@ def up(
     raise typer.Exit(_carry_out(Wish(chosen, settings, wait, not (detach or as_json), watch, as_json), detach))
 
 
-def _check_watch(chosen: Found | None, leaves: bool) -> None:
-    if chosen is None or leaves:
+def _check_watch(watch: bool, chosen: Found | None, leaves: bool) -> None:
+    if watch and (chosen is None or leaves):
         reason = "leave --detach and --json out" if chosen else "this folder has no template"
         raise Problem(f"--watch follows a template's files in the foreground: {reason}.", exit_code=WRONG_USE)
 
