@@ -7,13 +7,15 @@ import json
 import os
 import shutil
 import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 
 from penstock.base.errors import CannotRun
 
-from .conftest import Machine, last, texts
+from .conftest import Machine, last, texts, until
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
@@ -139,7 +141,40 @@ async def test_it_runs_in_a_plain_world_too(tmp_path: Path, shell: dict[str, str
         await machine.close()
 
 
+async def test_a_runtime_that_polls_with_a_time_limit_misses_nothing(machine: Machine) -> None:
+    polling = SHELL.replace("curl -sS -D", "curl -sS --max-time 0.15 -D")
+    polling = polling.replace("      id=", '      if [ "$?" != 0 ]; then echo polled; continue; fi\n      id=')
+    function = machine.function({"bootstrap": polling}, runtime="provided.al2023")
+    assert await machine.answer(function, 1) == 1
+    for event in range(3):
+        machine.outside.clear()
+        await until(lambda: "polled" in machine.outside)
+        assert await machine.answer(function, event) == event
+
+
+async def test_an_answer_whose_stream_breaks_off_is_an_error(machine: Machine) -> None:
+    source = """
+        import os, socket
+        api = socket.create_connection(os.environ["AWS_LAMBDA_RUNTIME_API"].split(":"))
+        path = "/2018-06-01/runtime/invocation/"
+        api.sendall(f"GET {path}next HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n".encode())
+        told = api.recv(65536).decode()
+        request = told.split("Lambda-Runtime-Aws-Request-Id: ")[1].split("\\r")[0]
+        api.sendall((f"POST {path}{request}/response HTTP/1.1\\r\\nHost: x\\r\\nTransfer-Encoding: chunked\\r\\n"
+            "Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\\r\\n\\r\\n"
+            "4\\r\\nhalf\\r\\n0\\r\\nLambda-Runtime-Function-Error-Type: Broken\\r\\n"
+            "Lambda-Runtime-Function-Error-Body: eyJlcnJvclR5cGUiOiAiQnJva2VuIn0=\\r\\n\\r\\n").encode())
+        api.recv(65536)
+        api.recv(1)
+        """
+    files = {"bootstrap": f"#!{PYTHON}\n" + textwrap.dedent(source)}
+    function = machine.function(files, runtime="provided.al2023")
+    assert await machine.error(function) == {"errorType": "Broken"}
+
+
 # Over a bare connection: compiling net/http takes a minute on a small machine.
+PYTHON = os.path.realpath(sys.executable)
+
 GO = """\
 package main
 

@@ -99,6 +99,30 @@ async def test_cancelling_an_invocation_kills_its_environment(machine: Machine) 
     assert marked(mark) == [] and machine.work.busy(None) == []
 
 
+async def test_many_short_events_share_few_environments(machine: Machine) -> None:
+    function = machine.function(ECHO)
+    await machine.answer(function, 0)
+    answers = await asyncio.gather(*(machine.answer(function, n) for n in range(300)))
+    assert answers == list(range(300))
+    assert machine.environments.count(function.arn) < 100
+
+
+async def test_events_that_are_cancelled_while_they_wait_take_nothing_with_them(machine: Machine) -> None:
+    function = machine.function(HANG)
+    await machine.answer(function, 0)
+    tasks = [asyncio.create_task(machine.answer(function, 0.02)) for _ in range(30)]
+    for delay_turns, task in enumerate(tasks):
+        if delay_turns % 2:
+            await asyncio.sleep(0)
+            task.cancel()
+    done = await asyncio.gather(*tasks, return_exceptions=True)
+    assert done[::2] == ["done"] * 15
+    assert machine.environments.running(function.arn) == 0 and machine.work.busy(None) == []
+    assert await machine.answer(function, 0) == "done"
+    await machine.environments.retire(wait=True)
+    assert machine.environments.count() == 0
+
+
 async def test_a_process_that_ends_between_events_is_replaced(machine: Machine) -> None:
     function = machine.function(
         """

@@ -1,6 +1,7 @@
 """Execution environments: the processes that run functions' code, and what lies between them and the server.
 
-    environments.py  every environment of this machine: which one takes an event, how many there are, when they end
+    environments.py  every environment of this machine: how many there are, when they end
+    pool.py          those of one revision of a function, and the events that wait for one
     environment.py   one environment: INIT, then one event at a time
     beginning.py     what it begins with: key, folders, variables.py, /opt (layers.py), /var/runtime (packages.py)
     process.py       its processes: started, watched, ended with all they started

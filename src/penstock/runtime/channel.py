@@ -21,6 +21,9 @@ class RuntimeListener(Protocol):
     def next_asked(self, way: EventWay) -> None:
         """The runtime is ready for an event, which ``way`` takes to it."""
 
+    def next_lost(self, way: EventWay) -> None:
+        """Who asked for an event by this way is not waiting any more."""
+
     def answered(self, request_id: str, payload: bytes, max_kb: int) -> str | None:
         """The runtime answered; None, or why the answer was not taken (an error type of the Runtime API)."""
 

@@ -59,6 +59,7 @@ class Surroundings:
     init_limit_ms: int
     launcher: Launcher
     watch: MemoryWatch
+    started: Callable[[Environment], None]
     rested: Callable[[Environment], None]
     gone: Callable[[Environment], None]
 
@@ -102,6 +103,7 @@ class Environment:
         self.log_stream = f"{report.day(today)}/[{function.version}]{shared.names.hex(32)}"
         self.state = NEW
         self.retiring = False
+        self.taken = False  # by an event, in the pool's eyes
         self.idle_since = 0.0
         self.born = shared.machine.monotonic_ms()
         self._api = RuntimeApi(self)
@@ -135,6 +137,7 @@ class Environment:
             outcome, spent_ms = None, 0.0
             if self.state == NEW:
                 outcome, spent_ms = await self._begin(invocation, result)
+                self._shared.started(self)
             self._line(self._now(), report.start(invocation.request_id, self.function.version))
             if outcome is None:
                 outcome, spent_ms = await self._run(invocation, spent_ms)
@@ -182,6 +185,7 @@ class Environment:
     async def _init(self, message: dict[str, Any], limit_ms: int) -> tuple[Outcome, float]:
         """Start the processes and wait until the runtime asks for its first event; the outcome, and ms it took."""
         if self.state in (ENDING, GONE):
+            self._api.close()
             return Outcome("crash", error_type="Runtime.ExitError", why="the environment was ended"), 0.0
         self._way = None
         job = self._job = _Job(self._loop.create_future())
@@ -286,14 +290,24 @@ class Environment:
         """Whether it can take an event; waits a moment for a runtime that has just answered."""
         if self.state == RESTING:
             self._asked = self._loop.create_future()
-            await asyncio.wait({self._asked}, timeout=RESTING_MS / 1000)
-            self._asked = None
+            try:
+                await asyncio.wait({self._asked}, timeout=RESTING_MS / 1000)
+            except asyncio.CancelledError:
+                self.taken = False
+                if self.state == IDLE:
+                    self._shared.rested(self)
+                raise
+            finally:
+                self._asked = None
+        if self.state == RESTING:
+            self.taken = False
         return self.state in (NEW, IDLE)
 
     def _rest(self) -> None:
         """Be there for the next event. Runtimes ask for it a moment after they answered."""
         if self.state != BUSY:
             return
+        self.taken = False
         if self._way is not None:
             self.state = IDLE
         else:
@@ -315,8 +329,15 @@ class Environment:
                 self._late.cancel()
             if self._asked is not None and not self._asked.done():
                 self._asked.set_result(None)
-            else:
+            elif not self.taken:
                 self._shared.rested(self)
+
+    def next_lost(self, way: EventWay) -> None:
+        """The runtime stopped waiting for an event; some ask anew after a while."""
+        if self._way is way:
+            self._way = None
+            if self.state == IDLE:
+                self.state = RESTING
 
     def answered(self, request_id: str, payload: bytes, max_kb: int) -> str | None:
         """The runtime answered its event."""

@@ -1,7 +1,7 @@
-"""The execution environments of this machine: which one takes an event, how many there are, when they end.
+"""The execution environments of this machine: how many there are, and when they end.
 
-An event goes to the idle environment of the function's present revision that worked last (so that surplus ones age),
-else to a new one. Environments of an earlier revision end when they are retired or have been idle for long.
+Which of them takes an event is for the function's pool to say. Environments of an earlier revision end when they are
+retired or have been idle for long.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from penstock.engine.quiet import UnderWay
 from penstock.runtime.environment import IDLE, INIT, INIT_LIMIT_MS, NEW, RESTING, Environment, Surroundings
 from penstock.runtime.launcher import Launcher
 from penstock.runtime.memory import MemoryWatch
+from penstock.runtime.pool import Pool
 from penstock.runtime.runtimes import Runtimes
 
 IDLE_MS = 600_000  # AWS does not say how long it keeps an idle environment; some minutes is what is seen
@@ -60,11 +61,11 @@ class ProcessEnvironments:
         self._watch = MemoryWatch()
         self._shared = Surroundings(
             keys=keys, machine=machine, names=names, endpoint=endpoint, scratch=scratch, log=log,
-            init_limit_ms=init_limit_ms, launcher=self._launcher, watch=self._watch, rested=self._rested,
-            gone=self._gone,
+            init_limit_ms=init_limit_ms, launcher=self._launcher, watch=self._watch, started=self._started,
+            rested=self._rested, gone=self._gone,
         )  # fmt: skip
-        self._all: set[Environment] = set()
-        self._idle: dict[tuple[str, str], list[Environment]] = {}
+        self._all: dict[Environment, Pool] = {}
+        self._pools: dict[tuple[str, str], Pool] = {}
         self._running: Counter[str] = Counter()
         self._reaper: asyncio.TimerHandle | None = None
         self._closing = False
@@ -74,12 +75,14 @@ class ProcessEnvironments:
 
     async def invoke(self, function: Function, invocation: Invocation) -> InvocationResult:
         """Run one event; see ``engine.compute.Environments``."""
-        environment = self._take(function)
         self._running[function.arn] += 1
         ticket = self._work.begin(f"lambda {function.name}", function.account)
         try:
-            while not await environment.ready():
-                environment = self._take(function)
+            pool = self._pool_of(function)
+            try:
+                environment = await pool.take()
+            finally:
+                self._drop_if_empty(function, pool)
             return await environment.invoke(invocation)
         finally:
             self._work.end(ticket)
@@ -87,12 +90,16 @@ class ProcessEnvironments:
             if not self._running[function.arn]:
                 del self._running[function.arn]
 
-    def _take(self, function: Function) -> Environment:
-        """An idle environment of the function, or a new one."""
-        idle = self._idle.get((function.arn, function.revision))
-        if idle:
-            at = next((at for at in range(len(idle) - 1, -1, -1) if idle[at].state == IDLE), -1)
-            return idle.pop(at)
+    def _pool_of(self, function: Function) -> Pool:
+        key = (function.arn, function.revision)
+        pool = self._pools.get(key)
+        if pool is None:
+            self._runtimes.check(function)
+            pool = self._pools[key] = Pool(lambda: self._make(function))
+        return pool
+
+    def _make(self, function: Function) -> Environment:
+        """A new environment, if there is room for one."""
         runtime = self._runtimes.check(function)
         if self._closing:
             raise CannotRun(f"{function.name} cannot run: the server is closing")
@@ -102,7 +109,7 @@ class ProcessEnvironments:
                 "concurrency of what invokes it (ReservedConcurrentExecutions, MaximumConcurrency)"
             )
         environment = Environment(self._shared, function, runtime)
-        self._all.add(environment)
+        self._all[environment] = self._pools[function.arn, function.revision]
         return environment
 
     def _make_room(self) -> bool:
@@ -123,36 +130,35 @@ class ProcessEnvironments:
         if now - environment.born > LIFE_MS:
             environment.end()
             return
-        function = environment.function
-        idle = self._idle.setdefault((function.arn, function.revision), [])
-        if environment not in idle:
-            idle.append(environment)
+        self._all[environment].rested(environment)
         if self._reaper is None:
             self._reaper = asyncio.get_running_loop().call_later(self._idle_ms / 1000, self._reap)
 
+    def _started(self, environment: Environment) -> None:
+        """Its INIT is over."""
+        if environment in self._all:
+            self._all[environment].started(environment)
+
     def _gone(self, environment: Environment) -> None:
         """No process of it is left."""
-        self._all.discard(environment)
-        self._forget_idle(environment)
+        pool = self._all.pop(environment)
+        pool.gone(environment)
+        self._drop_if_empty(environment.function, pool)
 
-    def _forget_idle(self, environment: Environment) -> None:
-        key = (environment.function.arn, environment.function.revision)
-        idle = self._idle.get(key)
-        if idle is not None:
-            with contextlib.suppress(ValueError):
-                idle.remove(environment)
-            if not idle:
-                del self._idle[key]
+    def _drop_if_empty(self, function: Function, pool: Pool) -> None:
+        if pool.empty:
+            self._pools.pop((function.arn, function.revision), None)
 
     def _end(self, environment: Environment) -> None:
-        self._forget_idle(environment)
+        if environment in self._all:
+            self._all[environment].forget(environment)
         environment.end()
 
     def _reap(self) -> None:
         """End what has been idle for too long, and look again when the next one will have been."""
         self._reaper = None
         limit = self._machine.monotonic_ms() - self._idle_ms
-        waiting = [environment for idle in self._idle.values() for environment in idle]
+        waiting = [environment for pool in self._pools.values() for environment in pool.idle]
         for environment in waiting:
             if environment.idle_since <= limit:
                 self._end(environment)

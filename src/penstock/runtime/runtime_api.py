@@ -7,6 +7,7 @@ Source: docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html. On Linux each en
 from __future__ import annotations
 
 import asyncio
+import base64
 import socket
 import sys
 from typing import Any
@@ -20,6 +21,7 @@ from penstock.runtime.channel import ANSWER_BYTES, RuntimeListener
 VERSION = "/2018-06-01/runtime/"
 CONNECTIONS = 64  # per environment; more are closed at once
 ERROR_TYPE = "lambda-runtime-function-error-type"
+ERROR_BODY = "lambda-runtime-function-error-body"
 _PHRASES = {200: "OK", 202: "Accepted", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
             413: "Payload Too Large", 501: "Not Implemented"}  # fmt: skip
 _TOO_LARGE = orjson.dumps(
@@ -86,6 +88,7 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._api.connections.discard(self)
         self._transport = None
+        self._api.listener.next_lost(self)
 
     def drop(self) -> None:
         """Close without ado."""
@@ -143,7 +146,10 @@ class _Connection(asyncio.Protocol):
             listener.answer_too_large(request_id)
             self._answer(413, _TOO_LARGE)
             return
-        if kind == "response":
+        if kind == "response" and ERROR_TYPE in self._headers:  # a trailer: the answer's stream broke off
+            document = base64.b64decode(self._headers.get(ERROR_BODY, "")) or bytes(self._body)
+            refused = listener.reported(request_id, document, self._headers[ERROR_TYPE], 0)
+        elif kind == "response":
             refused = listener.answered(request_id, bytes(self._body), 0)
         else:
             refused = listener.reported(request_id, bytes(self._body), self._headers.get(ERROR_TYPE, ""), 0)
