@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from penstock.deploy.applications import Application
+from penstock.deploy.applications import Application, Result
 from penstock.testing.platform import PlatformThread
 from tests.apps.wheels import offline
 
@@ -17,16 +17,21 @@ TEMPLATE = Path(__file__).parents[2] / "examples" / "orders" / "template.yaml"
 REQUIREMENTS = ("aws-lambda-powertools", "jmespath", "typing-extensions")
 
 
-@pytest.fixture
-def platform(tmp_path: Path) -> Iterator[PlatformThread]:
-    environment = offline(tmp_path / "wheels", *REQUIREMENTS)
-    with PlatformThread(tmp_path / "data", cache=tmp_path / "cache", environment=environment) as platform:
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformThread]:
+    folder = tmp_path_factory.mktemp("orders")
+    environment = offline(folder / "wheels", *REQUIREMENTS)
+    with PlatformThread(folder / "data", cache=folder / "cache", environment=environment) as platform:
         yield platform
 
 
-def deploy(platform: PlatformThread, **parameters: str) -> dict[str, Any]:
+def deployed(platform: PlatformThread, **parameters: str) -> Result:
     application = Application("orders", TEMPLATE, parameters={"ChargeMs": "1"} | parameters)
-    return dict(platform.run(platform.platform.applications.deploy(application)).outputs)
+    return platform.run(platform.platform.applications.deploy(application))
+
+
+def deploy(platform: PlatformThread, **parameters: str) -> dict[str, Any]:
+    return dict(deployed(platform, **parameters).outputs)
 
 
 def place(platform: PlatformThread, function: str, number: int, bank: str = "safe") -> dict[str, Any]:
@@ -45,6 +50,16 @@ def taken(platform: PlatformThread, queue: str) -> list[dict[str, Any]]:
             found.append(json.loads(message["Body"]))
             sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
     return found
+
+
+def test_an_order_that_lacks_something_is_refused_to_its_sender(platform: PlatformThread) -> None:
+    outputs = deploy(platform)
+    answer = platform.client("lambda").invoke(FunctionName=outputs["Accept"], Payload=b'{"id": "o-1"}')
+    assert answer["FunctionError"] == "Unhandled"
+    assert json.loads(answer["Payload"].read())["errorMessage"] == "the order has no customer, product, quantity, bank"
+    platform.quiet()
+    assert taken(platform, outputs["Shipped"]) == []
+    assert deployed(platform).changes == (), "deploying the same again changes nothing"
 
 
 def test_every_order_is_shipped_once_and_what_failed_is_driven_back(platform: PlatformThread) -> None:
@@ -70,18 +85,4 @@ def test_every_order_is_shipped_once_and_what_failed_is_driven_back(platform: Pl
     shipped = sorted(each["order"] for each in taken(platform, outputs["Shipped"]))
     assert shipped == ["o-0", "o-4", "o-8"]
     assert taken(platform, outputs["PaymentsFailed"]) == []
-
-
-def test_an_order_that_lacks_something_is_refused_to_its_sender(platform: PlatformThread) -> None:
-    outputs = deploy(platform)
-    answer = platform.client("lambda").invoke(FunctionName=outputs["Accept"], Payload=b'{"id": "o-1"}')
-    assert answer["FunctionError"] == "Unhandled"
-    assert json.loads(answer["Payload"].read())["errorMessage"] == "the order has no customer, product, quantity, bank"
-    platform.quiet()
-    assert taken(platform, outputs["Shipped"]) == []
-
-
-def test_deploying_again_changes_nothing(platform: PlatformThread) -> None:
-    deploy(platform)
-    application = Application("orders", TEMPLATE, parameters={"ChargeMs": "1"})
-    assert platform.run(platform.platform.applications.deploy(application)).changes == ()
+    platform.resume()
