@@ -56,16 +56,19 @@ _SAVED = "SELECT name, value FROM platform_value"
 
 
 class Platform:
-    """One platform: everything one server runs. ``start`` it, use it over HTTP or by ``call``, ``close`` it."""
+    """One platform: everything one server runs. ``start`` it, use it over HTTP or by ``call``, ``close`` it.
 
-    def __init__(self, settings: Settings) -> None:
+    ``registry`` makes the registry of its services; tests give one that records what operations do.
+    """
+
+    def __init__(self, settings: Settings, registry: Callable[..., Registry] = Registry) -> None:
         self.settings = settings
         self.url = ""
         self.machine = MachineClock()
         self.clock = PlatformClock(self.machine)
         self.names = Names(self.machine, settings.seed)
         self.keys = Keys()
-        self.registry = Registry(SERVICES, schemas=("penstock.engine", "penstock.deploy"))
+        self.registry = registry(SERVICES, schemas=("penstock.engine", "penstock.deploy"))
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._lock: DirectoryLock | None = None
         self._tasks: set[asyncio.Task[Any]] = set()

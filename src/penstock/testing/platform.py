@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -23,6 +23,7 @@ from botocore.config import Config
 
 from penstock.base.names import DEFAULT_ACCOUNT, DEFAULT_REGION
 from penstock.engine.quiet import Settled
+from penstock.engine.registry import Registry
 from penstock.platform import Platform
 from penstock.settings import Settings
 
@@ -36,9 +37,11 @@ def settings_of(data: Path, *, memory: bool = False, **given: Any) -> Settings:
 
 
 @asynccontextmanager
-async def running_platform(data: Path, *, memory: bool = False, **given: Any) -> AsyncIterator[Platform]:
-    """A started platform; ``given`` are further settings."""
-    platform = Platform(settings_of(data, memory=memory, **given))
+async def running_platform(
+    data: Path, *, memory: bool = False, registry: Callable[..., Registry] = Registry, **given: Any
+) -> AsyncIterator[Platform]:
+    """A started platform; ``registry`` makes that of its services, ``given`` are further settings."""
+    platform = Platform(settings_of(data, memory=memory, **given), registry)
     await platform.start()
     try:
         yield platform
@@ -49,8 +52,11 @@ async def running_platform(data: Path, *, memory: bool = False, **given: Any) ->
 class PlatformThread:
     """A platform on an event loop in a thread of its own, to be driven from blocking code."""
 
-    def __init__(self, data: Path, *, memory: bool = False, **given: Any) -> None:
+    def __init__(
+        self, data: Path, *, memory: bool = False, registry: Callable[..., Registry] = Registry, **given: Any
+    ) -> None:
         self._settings = settings_of(data, memory=memory, **given)
+        self._registry = registry
         self.platform: Platform
         self._loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread | None = None
@@ -69,7 +75,7 @@ class PlatformThread:
 
         async def serve() -> None:
             self._loop = asyncio.get_running_loop()
-            self.platform = Platform(self._settings)
+            self.platform = Platform(self._settings, self._registry)
             try:
                 await self.platform.start()
             except BaseException as error:
