@@ -140,6 +140,7 @@ def test_a_queues_own_url_names_the_queue(router: Router) -> None:
         (("POST", "/", {"content_type": FORM, "body": b"\xff"}), "MalformedQueryString", 400, "query"),
         (("GET", "/no/such/path", {"signed": "lambda"}), "UnknownOperationException", 404, "rest-json"),
         (("GET", "/2015-03-31/functions/%FF", {"signed": "lambda"}), "InvalidURI", 400, "rest-json"),
+        (("PATCH", "/bucket/key", {"signed": "s3"}), "MethodNotAllowed", 405, "rest-xml"),
         (("GET", "/v1/apis", {"signed": "appsync"}), "NotImplemented", 501, "rest-json"),
         (("POST", "/service/Nobody/operation/Nothing", {"smithy_protocol": "rpc-v2-cbor"}),
          "UnknownOperationException", 404, "smithy-rpc-v2-cbor"),

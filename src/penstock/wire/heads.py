@@ -14,17 +14,15 @@ _REQUEST_LINE = re.compile(rb"(POST|GET|PUT|DELETE|HEAD|PATCH|OPTIONS) (/[\x21-\
 _RPC_LINE = b"POST / HTTP/1.1"  # of every call in JSON, query or CBOR
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _UNFIT = re.compile(rb"[\r\n\0]")
-_PARSERS_OWN = frozenset(
-    {"transfer-encoding", "upgrade", "expect", "connection", "content-encoding", "x-amz-decoded-content-length"}
-)
+_PARSERS_OWN = frozenset({"transfer-encoding", "upgrade", "expect", "content-encoding", "x-amz-decoded-content-length"})
 _NAMES_AT_MOST = 512  # spellings of header names remembered
 _LINES_AT_MOST = 4096  # whole header lines remembered; when there are more, all are forgotten
 _LINE_BYTES = 256  # of a header line that is remembered
 # Headers that a client sends alike in every request, so that their lines are worth remembering.
 _STEADY = frozenset(
     {
-        "accept", "accept-encoding", "amz-sdk-request", "content-length", "content-type", "host", "user-agent",
-        "x-amz-date", "x-amz-target", "x-amz-user-agent", "x-amzn-query-mode",
+        "accept", "accept-encoding", "amz-sdk-request", "connection", "content-length", "content-type", "host",
+        "user-agent", "x-amz-date", "x-amz-target", "x-amz-user-agent", "x-amzn-query-mode",
     }
 )  # fmt: skip
 
@@ -85,6 +83,8 @@ class Heads:
                 return None
             headers[pair[0]] = pair[1]
         if len(headers) != len(lines) or len(lines) > HEADERS or not _PARSERS_OWN.isdisjoint(headers):
+            return None
+        if headers.get("connection", "keep-alive").lower() != "keep-alive":
             return None
         host = headers.get("host")
         length = headers.get("content-length", "0")

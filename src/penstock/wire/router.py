@@ -245,6 +245,10 @@ class Router:
             " reference, or sign the request so that it names its service.",
             code="UnknownOperationException", status=404,
         )  # fmt: skip
+        if last is not None and last.names.endpoint_prefix == _S3:
+            unknown = ApiError(
+                "The specified method is not allowed against this resource.", code="MethodNotAllowed", status=405
+            )
         if last is None or last.rest is None:
             raise NotRouted(unknown, REST_JSON)
         raise NotRouted(unknown, last.rest, last.model)

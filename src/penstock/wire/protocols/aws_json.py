@@ -117,7 +117,7 @@ class AwsJson:
             if leaving is None or out_of is None:
                 return Response(200, (), orjson.dumps(write(answer)), self.content_type)
             initial = orjson.dumps(write({name: value for name, value in answer.items() if name != out_of}))
-            return Response(200, (), leaving.stream(answer[out_of], initial), CONTENT_TYPE)
+            return Response(200, (), leaving.stream(answer.get(out_of) or (), initial), CONTENT_TYPE)
 
         return Codec(operation, self, decode, encode)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from penstock.engine.model import Member
 from penstock.wire.protocols.cbor import Single, Time
 from penstock.wire.protocols.json_values import Convert, Readers, Writers
-from penstock.wire.protocols.scalars import blob_bytes
+from penstock.wire.protocols.scalars import blob_bytes, timestamp_from
 
 
 class CborWriters(Writers):
@@ -56,5 +55,5 @@ class CborReaders(Readers):
 def _from_milliseconds(value: Any) -> Any:
     """Epoch seconds of Kinesis' times: whole milliseconds, which some clients write as tagged seconds instead."""
     if isinstance(value, int) and not isinstance(value, bool):
-        return value / 1000
-    return value if not isinstance(value, float) or math.isfinite(value) else None
+        return timestamp_from(value / 1000)
+    return timestamp_from(value) if isinstance(value, float) else value

@@ -19,6 +19,13 @@ from penstock.wire.values import Request, Response
 
 Tree = dict[str, Any]
 Read = Callable[[Any], Any]
+# What these services call the errors of the frameworks behind JSON: "Common Errors" of the IAM and SQS API References.
+_CODES: Mapping[str, str] = {
+    "SerializationException": "MalformedInput",
+    "UnknownOperationException": "InvalidAction",
+    "UnrecognizedClientException": "InvalidClientTokenId",
+    "ExpiredTokenException": "ExpiredToken",
+}
 _LEAF = ""  # where a name is both a value and a prefix of others, its value stands under this key
 
 
@@ -180,7 +187,7 @@ class Query:
         out = [
             f'<?xml version="1.0"?>\n<ErrorResponse{namespace}><Error>',
             f"<Type>{'Sender' if failure.sender else 'Receiver'}</Type>",
-            f"<Code>{escape(failure.wire_code)}</Code><Message>{escape(failure.message)}</Message>",
+            f"<Code>{escape(_CODES.get(failure.wire_code, failure.wire_code))}</Code><Message>{escape(failure.message)}</Message>",
         ]
         write_error_fields(out, failure)
         out.append(f"</Error><RequestId>{request_id}</RequestId></ErrorResponse>")

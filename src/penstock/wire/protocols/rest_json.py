@@ -78,7 +78,7 @@ class RestJson:
             headers = bound.write(answer)
             code = answer.get(bound.status, status) if bound.status else status
             if payload is not None and events is not None:
-                return Response(code, headers, events.stream(answer[payload.name], None), CONTENT_TYPE)
+                return Response(code, headers, events.stream(answer.get(payload.name) or (), None), CONTENT_TYPE)
             if payload is not None:
                 body, content_type = payload_body(payload, answer.get(payload.name), whole)
                 return Response(code, headers, body, _unless_given(headers, content_type))

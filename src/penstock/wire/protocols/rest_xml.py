@@ -54,6 +54,13 @@ _S3_ROOTS: Mapping[str, str] = {
     "ListObjectsV2": "ListBucketResult",
     "ListParts": "ListPartsResult",
 }
+# What S3 calls the errors of the frameworks behind JSON: "List of error codes" in the Amazon S3 API Reference.
+_CODES: Mapping[str, str] = {
+    "SerializationException": "InvalidArgument",
+    "InternalFailure": "InternalError",
+    "UnrecognizedClientException": "InvalidAccessKeyId",
+    "ExpiredTokenException": "ExpiredToken",
+}
 _S3_UNWRAPPED = "GetBucketLocation"  # its root is its only member
 
 
@@ -96,7 +103,7 @@ class RestXml:
         def encode(answer: dict[str, Any], request_id: str) -> Response:
             headers = bound.write(answer)
             if stream is not None and events is not None:
-                return Response(status, headers, events.stream(answer[stream], None), CONTENT_TYPE)
+                return Response(status, headers, events.stream(answer.get(stream) or (), None), CONTENT_TYPE)
             if is_s3:
                 headers.append(("x-amz-id-2", _host_id(request_id)))
             code = answer.get(bound.status, status) if bound.status else status
@@ -110,15 +117,16 @@ class RestXml:
     def failure(self, failure: Failure, service: ServiceModel | None, request_id: str) -> Response:
         """An error document: S3's has the error as its root, the others wrap it."""
         out = [_DECLARATION]
+        code = _CODES.get(failure.wire_code, failure.wire_code)
         if service is None or _is_s3(service):
             host_id = _host_id(request_id)
-            out.append(f"<Error><Code>{escape(failure.wire_code)}</Code><Message>{escape(failure.message)}</Message>")
+            out.append(f"<Error><Code>{escape(code)}</Code><Message>{escape(failure.message)}</Message>")
             _write_s3_fields(out, failure)
             out.append(f"<RequestId>{request_id}</RequestId><HostId>{host_id}</HostId></Error>")
             headers = [("x-amz-id-2", host_id)]
         else:
             kind = "Sender" if failure.sender else "Receiver"
-            out.append(f"<ErrorResponse><Error><Type>{kind}</Type><Code>{escape(failure.wire_code)}</Code>")
+            out.append(f"<ErrorResponse><Error><Type>{kind}</Type><Code>{escape(code)}</Code>")
             out.append(f"<Message>{escape(failure.message)}</Message>")
             write_error_fields(out, failure)
             out.append(f"</Error><RequestId>{request_id}</RequestId></ErrorResponse>")

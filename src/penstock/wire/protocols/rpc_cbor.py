@@ -62,7 +62,9 @@ class _Cbor:
         def encode(answer: dict[str, Any], request_id: str) -> Response:
             if events is not None and stream is not None:
                 initial = write_rest({name: value for name, value in answer.items() if name != stream})
-                return Response(200, self.headers, events.stream(answer[stream], cbor.dumps(initial)), CONTENT_TYPE)
+                return Response(
+                    200, self.headers, events.stream(answer.get(stream) or (), cbor.dumps(initial)), CONTENT_TYPE
+                )
             body = cbor.dumps(writer(answer)) if writer is not None else b""
             return Response(200, self.headers, body, self.content_type if body else "")
 

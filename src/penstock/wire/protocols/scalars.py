@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import re
 from datetime import UTC, datetime
 from email.utils import formatdate, parsedate_to_datetime
 from typing import Any
@@ -16,20 +17,19 @@ from penstock.engine.model.shapes import FLOATS, INTEGERS, Member
 ISO8601 = "iso8601"
 RFC822 = "rfc822"
 UNIX = "unixtimestamp"
+_EARLIEST, _LATEST = -62_135_596_800, 253_402_300_799  # the years 1 and 9999, which is what dates can be written in
+_NUMBER = re.compile(r"[+-]?\d{1,20}(?:\.\d*)?(?:[eE][+-]?\d{1,3})?", re.ASCII)
+_WHOLE = re.compile(r"\s*[+-]?\d{1,30}\s*", re.ASCII)
 
 
 def timestamp_from(value: Any) -> float:
     """Epoch seconds of a timestamp in any of AWS's formats: a number, a number as text, ISO 8601 or RFC 822."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool) and _EARLIEST <= value <= _LATEST:
         return float(value)
     if isinstance(value, str):
         text = value.strip()
-        try:
-            number = float(text)
-            if math.isfinite(number):
-                return number
-        except ValueError:
-            pass
+        if _NUMBER.fullmatch(text) and _EARLIEST <= float(text) <= _LATEST:
+            return float(text)
         for parse in (datetime.fromisoformat, parsedate_to_datetime):
             try:
                 moment = parse(text)
@@ -108,12 +108,14 @@ def scalar_from_text(use: Member, text: str, form: str) -> Any:
     if kind in ("string", "character"):
         return text
     try:
-        if kind in INTEGERS:
+        if kind in INTEGERS and _WHOLE.fullmatch(text):
             return int(text)
-        if kind in FLOATS:
+        if kind in FLOATS and "_" not in text:
             return float(text)
     except ValueError:
-        raise SerializationError(f"{text[:100]!r} can not be converted to {kind.title()}") from None
+        pass
+    if kind in INTEGERS or kind in FLOATS:
+        raise SerializationError(f"{text[:100]!r} can not be converted to {kind.title()}")
     if kind == "boolean":
         lowered = text.strip().lower()
         if lowered in ("true", "1"):
