@@ -11,6 +11,7 @@ import path from 'node:path';
 import { Writable } from 'node:stream';
 import { pathToFileURL } from 'node:url';
 import util from 'node:util';
+import { leadToPlatform } from './hosts.mjs';
 
 const [host, port] = process.env.AWS_LAMBDA_RUNTIME_API.split(':');
 const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
@@ -298,6 +299,7 @@ process.on('uncaughtException', (error) => escaped('Uncaught Exception', error, 
 process.on('unhandledRejection', (error) => escaped('Unhandled Promise Rejection', error, 128));
 
 try {
+  leadToPlatform(process.env.AWS_ENDPOINT_URL);
   const handler = await load(process.env.LAMBDA_TASK_ROOT, process.env._HANDLER);
   if (process.env.AWS_EXECUTION_ENV === 'AWS_Lambda_nodejs24.x' && handler.length > 2 && !handler[STREAMED]) {
     throw new RuntimeError(
