@@ -112,9 +112,10 @@ class Relay:
         self._scheduled = False
         if self._closed:
             return
-        targets = self._ready(self._parts.clock.now())
+        now = self._parts.clock.now()
+        targets = self._ready(now)
         if not targets:
-            self._arm()
+            self._arm(now)
             return
         self._turning = True
         self._parts.store.submit(lambda tx: self._take(tx, targets), self._taken)
@@ -176,9 +177,8 @@ class Relay:
             task.add_done_callback(self._tasks.discard)
         self._wake()
 
-    def _arm(self) -> None:
-        """Be woken when the next delivery is due."""
-        now = self._parts.clock.now()
+    def _arm(self, now: int) -> None:
+        """Be woken when the next delivery is due: the first one that was not due at ``now``, when this looked."""
         later = [due for due in self._due.values() if due > now]
         if self._timer is not None:
             self._timer.cancel()
