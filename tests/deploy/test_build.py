@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from penstock.base.errors import TemplateError
-from penstock.deploy import node_code, packages
+from penstock.deploy import node_code, node_sdk, packages
 from penstock.deploy.build import build
 from penstock.deploy.workshop import Code, Workshop
 
@@ -101,7 +102,7 @@ def test_requirements_are_installed_once_and_kept(tmp_path: Path) -> None:
 
 
 # A build backend of a few lines, so that nothing comes from the network.
-BACKEND = '''
+BACKEND = """
 import zipfile
 def build_wheel(folder, config=None, metadata=None):
     name = "shared-1-py3-none-any.whl"
@@ -112,7 +113,7 @@ def build_wheel(folder, config=None, metadata=None):
                        "Wheel-Version: 1.0\\nGenerator: x\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
         wheel.writestr("shared-1.dist-info/RECORD", "")
     return name
-'''
+"""
 
 
 def test_requirements_that_cannot_be_installed_say_what_the_installer_said(tmp_path: Path) -> None:
@@ -149,10 +150,14 @@ def test_without_entry_points_esbuild_starts_from_the_handler(tmp_path: Path) ->
 
 
 def test_typescript_is_bundled_by_the_esbuild_beside_it(tmp_path: Path) -> None:
-    folder = write(tmp_path / "code", app_DOT_ts="x", node_modules___DOT_bin__esbuild="""#!/bin/sh
+    folder = write(
+        tmp_path / "code",
+        app_DOT_ts="x",
+        node_modules___DOT_bin__esbuild="""#!/bin/sh
 for argument in "$@"; do case "$argument" in --outdir=*) out="${argument#--outdir=}";; esac; done
 echo "$@" > "$out/app.js"
-""")
+""",
+    )
     (folder / "node_modules" / ".bin" / "esbuild").chmod(0o755)
     package = build(code(folder, method="esbuild", handler="app.handler"), workshop(tmp_path))
     assert names(package.path) == ["app.js"]
@@ -187,3 +192,32 @@ def test_dependencies_of_a_folder_beside_are_installed_once(tmp_path: Path) -> N
     assert "node_modules/shared/index.js" in names(first.path) and said
     said.clear()
     assert build(code(folder, runtime="nodejs20.x"), workshop(tmp_path), said.append) == first and said == []
+
+
+def test_the_sdk_that_a_runtime_has_inside_is_supplied_where_it_is_asked_for(tmp_path: Path) -> None:
+    sources = {
+        "app.mjs": "import { SQSClient } from '@aws-sdk/client-sqs';\nimport x from \"@aws-sdk/lib-storage/deep\";",
+        "old.js": "const AWS = require('aws-sdk');",
+        "node_modules/@aws-sdk/client-s3/index.js": "require('@aws-sdk/core')",
+        "other.js": "require('@aws-sdk/client-s3'); require('@aws-sdk/client-iam'); require('./aws-sdk')",
+    }
+    for name, text in sources.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    files = packages.files_of(tmp_path)
+    declared = {"dependencies": {"@aws-sdk/client-iam": "^3"}}
+    assert node_sdk.missing(files, declared, "nodejs20.x") == ("@aws-sdk/client-sqs", "@aws-sdk/lib-storage")
+    assert node_sdk.missing(files, {}, "nodejs16.x") == ("aws-sdk",)
+    assert node_sdk.missing(files, {}, "python3.12") == ()
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="needs npm")
+def test_without_the_sdk_a_function_is_built_all_the_same_and_told(tmp_path: Path) -> None:
+    folder = write(tmp_path / "code", app_DOT_mjs="import '@aws-sdk/client-sqs';")
+    place = workshop(tmp_path)
+    offline = replace(place, environment={**place.environment, "npm_config_offline": "true",
+                                          "npm_config_cache": str(tmp_path / "empty")})  # fmt: skip
+    said: list[str] = []
+    assert names(build(code(folder, runtime="nodejs20.x"), offline, said.append).path) == ["app.mjs"]
+    assert any("goes without @aws-sdk/client-sqs" in text for text in said)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from penstock.base.errors import TemplateError
-from penstock.deploy import packages
+from penstock.deploy import node_sdk, packages
 from penstock.deploy.packages import Files, Package
 from penstock.deploy.workshop import Code, Say, Workshop, key_for, made_once, run
 
@@ -31,10 +31,30 @@ def files(code: Code, workshop: Workshop, say: Say) -> Files:
     prefix = "nodejs/" if code.layer else ""
     manifest = _manifest(code.path)
     if not manifest.get("dependencies"):
-        return packages.files_of(code.path, prefix=prefix, leave_out=workshop.leave_out)
+        own = packages.files_of(code.path, prefix=prefix, leave_out=workshop.leave_out)
+        return own if code.layer else {**_sdk(code, own, {}, workshop, say), **own}
     own = packages.files_of(code.path, prefix=prefix, leave_out=(*workshop.leave_out, code.path / "node_modules"))
     installed = install(code.path, manifest, workshop, say, development=False)
-    return {**packages.files_of(installed / "node_modules", prefix=f"{prefix}node_modules/"), **own}
+    brought = packages.files_of(installed / "node_modules", prefix=f"{prefix}node_modules/")
+    if code.layer:
+        return {**brought, **own}
+    return {**(_sdk(code, {**brought, **own}, manifest, workshop, say) or brought), **own}
+
+
+def _sdk(code: Code, files: Files, manifest: dict[str, Any], workshop: Workshop, say: Say) -> Files:
+    """The node_modules of a function with what the runtime has inside; nothing when that cannot be installed.
+
+    npm installs both together, so that each gets the versions that it asks for.
+    """
+    names = node_sdk.missing(files, manifest, code.runtime)
+    if not names:
+        return {}
+    try:
+        installed = install(code.path, manifest, workshop, say, development=False, beside=names)
+    except TemplateError as error:
+        say(f"goes without {', '.join(names)}, which the runtime would have inside: {error.message}")
+        return {}
+    return packages.files_of(installed / "node_modules", prefix="node_modules/")
 
 
 def bundle(code: Code, workshop: Workshop, say: Say) -> Package:
@@ -48,7 +68,8 @@ def bundle(code: Code, workshop: Workshop, say: Say) -> Package:
         command = [_esbuild(code, modules, workshop), *entry_points(code), *arguments(code.settings), f"--outdir={out}"]
         environment = {**workshop.environment, "NODE_PATH": str(modules)}
         run(command, code.path, environment, lambda text: None, "correct the code or the BuildProperties")
-        return packages.pack(packages.files_of(Path(out)), workshop.code, what=code.logical_id)
+        files = packages.files_of(Path(out))
+        return packages.pack({**_sdk(code, files, {}, workshop, say), **files}, workshop.code, what=code.logical_id)
 
 
 def arguments(settings: Any) -> list[str]:
@@ -96,14 +117,17 @@ def _esbuild(code: Code, modules: Path, workshop: Workshop) -> str:
     return found
 
 
-def install(folder: Path, manifest: dict[str, Any], workshop: Workshop, say: Say, *, development: bool) -> Path:
-    """The folder whose node_modules has what package.json asks for, installed now or earlier."""
+def install(
+    folder: Path, manifest: dict[str, Any], workshop: Workshop, say: Say, *, development: bool,
+    beside: tuple[str, ...] = (),
+) -> Path:  # fmt: skip
+    """The folder whose node_modules has what package.json asks for, and ``beside``, installed now or earlier."""
     npm = shutil.which("npm", path=workshop.environment.get("PATH", os.defpath))
     if npm is None:
         raise TemplateError(f"there is no npm to install what {folder} needs; install Node.js")
     local = dict(_local(folder, manifest))
     locks = [] if local else [folder / name for name in _LOCKS if (folder / name).is_file()]
-    key = key_for(f"npm development={development}")
+    key = key_for(f"npm development={development} {' '.join(beside)}".rstrip())
     key.update(json.dumps(manifest, sort_keys=True).encode())
     for path in [*locks, folder / ".npmrc"]:
         key.update(path.read_bytes() if path.is_file() else b"")
@@ -111,7 +135,7 @@ def install(folder: Path, manifest: dict[str, Any], workshop: Workshop, say: Say
         key.update(packages.key_of(packages.files_of(path, leave_out=(path / "node_modules",))).encode())
 
     def fill(partial: Path) -> None:
-        say(f"installing {folder / 'package.json'}")
+        say(f"installing {', '.join(beside) or folder / 'package.json'}")
         (partial / "package.json").write_text(json.dumps(_with_absolute_paths(manifest, local)))
         for path in [*locks, folder / ".npmrc"]:
             if path.is_file():
@@ -120,6 +144,9 @@ def install(folder: Path, manifest: dict[str, Any], workshop: Workshop, say: Say
         command = [npm, "ci"] if locks else [npm, "install", "--no-package-lock", "--install-links"]
         run([*command, *omit, "--no-audit", "--no-fund"], partial, workshop.environment, say,
             "correct package.json, or check the network")  # fmt: skip
+        if beside:
+            run([npm, "install", "--no-save", "--no-package-lock", *omit, "--no-audit", "--no-fund", *beside], partial,
+                workshop.environment, say, "check the network")  # fmt: skip
         (partial / "node_modules").mkdir(exist_ok=True)
 
     return made_once(workshop.cache / f"npm-{key.hexdigest()[:32]}", fill)

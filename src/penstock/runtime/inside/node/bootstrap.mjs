@@ -154,7 +154,13 @@ function isModule(folder) {
 }
 
 function advice(message) {
-  if (!/'(@aws-sdk|@smithy|aws-sdk)\b/.test(message)) return '';
+  const [, name] = /'(@aws-sdk|@smithy|aws-sdk)\b/.exec(message) ?? [];
+  if (!name) return '';
+  const version = Number(/nodejs(\d+)/.exec(process.env.AWS_EXECUTION_ENV)?.[1]);
+  if ((version < 18) !== (name === 'aws-sdk')) {
+    const has = version < 18 ? 'the AWS SDK version 2 only' : 'the AWS SDK version 3 only, and aws-sdk is version 2';
+    return `\nOn AWS too, nodejs${version}.x has ${has}: npm install what the function needs into the package`;
+  }
   return '\nThe package does not bring the AWS SDK, and this machine has none: npm install it into the package, or with -g';
 }
 
