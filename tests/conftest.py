@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 
 from penstock.testing.platform import PlatformThread
+from tests.coverage.recorder import Recorder
+
+pytest_plugins = ["tests.coverage.plugin"]
 
 
 @pytest.fixture(scope="session")
-def shared_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformThread]:
+def shared_platform(tmp_path_factory: pytest.TempPathFactory, recorder: Recorder) -> Iterator[PlatformThread]:
     """One durable platform for the whole session (of one worker)."""
-    with PlatformThread(tmp_path_factory.mktemp("platform"), durability="os") as platform:
+    data = tmp_path_factory.mktemp("platform")
+    with PlatformThread(data, durability="os", registry=recorder.registry) as platform:
         yield platform
 
 
@@ -27,7 +31,7 @@ def platform(shared_platform: PlatformThread) -> Iterator[PlatformThread]:
 
 
 @pytest.fixture
-def own_platform(tmp_path: Path) -> Iterator[PlatformThread]:
+def own_platform(tmp_path: Path, recorder: Recorder) -> Iterator[PlatformThread]:
     """A platform of the test's own, durable: to restart it, or to fill its disk."""
-    with PlatformThread(tmp_path / "data") as platform:
+    with PlatformThread(tmp_path / "data", registry=recorder.registry) as platform:
         yield platform

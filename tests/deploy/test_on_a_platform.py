@@ -14,6 +14,7 @@ from penstock.base.errors import TemplateError
 from penstock.deploy.applications import Application, Progress
 from penstock.platform import Platform
 from penstock.testing.platform import running_platform
+from tests.coverage.recorder import Recorder
 
 TEMPLATE = """
 Transform: AWS::Serverless-2016-10-31
@@ -38,8 +39,8 @@ HANDLER = "import os, common\ndef handler(event, context): return [os.environ['Q
 
 
 @pytest.fixture
-async def platform(tmp_path: Path) -> AsyncIterator[Platform]:
-    async with running_platform(tmp_path / "data", durability="os") as running:
+async def platform(tmp_path: Path, recorder: Recorder) -> AsyncIterator[Platform]:
+    async with running_platform(tmp_path / "data", durability="os", registry=recorder.registry) as running:
         yield running
 
 

@@ -26,6 +26,9 @@ class Calls:
         self.held: list[tuple[Call, Any]] = []
         self.hold = False
 
+    def refusal(self, service: str, operation: str) -> None:
+        return None
+
     def start(self, call: Call, done: Any) -> None:
         self.seen.append(call)
         if self.hold:

@@ -24,6 +24,9 @@ class Dispatch(Protocol):
     def start(self, call: Call, done: Answer) -> None:
         """Start a validated call; ``done(response, error)`` once the answer is durable. On the event loop only."""
 
+    def refusal(self, service: str, operation: str) -> ApiError | None:
+        """The error that an operation which is not offered answers with, whatever is in the request."""
+
 
 class Dispatcher:
     """Starts calls from the wire, and carries out those that services make of each other.
@@ -37,6 +40,15 @@ class Dispatcher:
         self.parts: Parts
         self.admitted = 0  # ``def`` operations whose answer is not out yet
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def refusal(self, service: str, operation: str) -> ApiError | None:
+        """See ``Dispatch.refusal``."""
+        if operation in self._registry.service(service).operations:
+            return None
+        return Unsupported(
+            f"{operation} of {service} is not supported by this version of Penstock: docs/coverage/{service}.md lists"
+            " the operations that are"
+        )
 
     def start(self, call: Call, done: Answer) -> None:
         """See ``Dispatch.start``."""
@@ -124,10 +136,7 @@ class Dispatcher:
     def _operation(self, call: Call) -> Operation:
         operation = self._registry.service(call.service).operations.get(call.operation)
         if operation is None:
-            raise Unsupported(
-                f"{call.operation} of {call.service} is not supported by this version of Penstock:"
-                f" see what is on the coverage page of {call.service}"
-            )
+            raise self.refusal(call.service, call.operation) or KeyError(call.operation)
         if operation.refused:
             for member, instead in operation.refused.items():
                 if call.request.get(member) is not None:

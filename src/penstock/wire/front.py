@@ -126,10 +126,16 @@ class Front:
             principal = self._principal(credential)
             if "content-encoding" in request.headers and not operation.streaming_input:
                 unpack(request)
+        except Exception as error:
+            self._fail(error, protocol, entry.model, request, request_id, answer)
+            return
+        try:
             arguments = codec.decode(request, labels, form)
             operation.check(arguments)
         except Exception as error:
-            self._fail(error, protocol, entry.model, request, request_id, answer)
+            # That an operation is not offered is worth more to know than what its request lacks.
+            not_offered = self._dispatch.refusal(entry.service, operation.name)
+            self._fail(not_offered or error, protocol, entry.model, request, request_id, answer)
             return
         headers = request.headers
         call = Call(

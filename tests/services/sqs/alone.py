@@ -33,13 +33,13 @@ def redrive(name: str, maximum: int) -> str:
 class Alone:
     """One account's SQS. ``call`` is synchronous; ``pass_time`` moves the clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, registry_of: Callable[..., Registry] = Registry) -> None:
         self.loop = asyncio.new_event_loop()
         self.trace_header = ""  # what the X-Amzn-Trace-Id header of requests says
         machine = MachineClock()
         self.clock = PlatformClock(machine)
         self.clock.freeze()
-        registry = Registry({"sqs": "penstock.services.sqs"})
+        registry = registry_of({"sqs": "penstock.services.sqs"})
         self.store = SqliteStore(None)
         migrate(self.store.connection, registry.scripts(), None)
         self.dispatcher = Dispatcher(registry)

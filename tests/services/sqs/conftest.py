@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.coverage.recorder import Recorder
 from tests.services.sqs.alone import Alone
 
 
 @pytest.fixture
-def sqs() -> Iterator[Alone]:
+def sqs(recorder: Recorder) -> Iterator[Alone]:
     """SQS with nothing in it, on a clock that stands still."""
-    alone = Alone()
+    alone = Alone(recorder.registry)
     yield alone
     alone.close()
