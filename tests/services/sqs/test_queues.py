@@ -155,7 +155,7 @@ def test_permissions_are_statements_of_the_policy(sqs: Alone) -> None:
     accounts = ["111111111111", "222222222222"]
     sqs.call("AddPermission", QueueUrl=url, Label="one", AWSAccountIds=accounts, Actions=["ReceiveMessage"])
     assert policy() == {
-        "Version": "2008-10-17",
+        "Version": "2012-10-17",
         "Id": "arn:aws:sqs:us-east-1:000000000000:q/SQSDefaultPolicy",
         "Statement": [{
             "Sid": "one", "Effect": "Allow",
@@ -172,7 +172,7 @@ def test_permissions_are_statements_of_the_policy(sqs: Alone) -> None:
     sqs.call("RemovePermission", QueueUrl=url, Label="one")
     assert policy() is None
     error = sqs.fails("RemovePermission", QueueUrl=url, Label="one")
-    assert error.message == "Value one for parameter Label is invalid. Reason: can't find label."
+    assert error.message == "Value one for parameter Label is invalid. Reason: can't find label on existing policy."
 
 
 def test_a_redrive_policy_needs_a_dead_letter_queue_that_fits_and_allows_it(sqs: Alone) -> None:
