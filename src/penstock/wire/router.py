@@ -290,7 +290,7 @@ class Router:
         if missing and len(missing) == len(known):
             raise NotRouted(
                 Unsupported(
-                    f"Penstock does not have the service {missing[0].model} yet: the coverage page lists those it has."
+                    f"Penstock does not have the service {missing[0].model} yet: docs/coverage lists those it has."
                 ),
                 protocol,
             )

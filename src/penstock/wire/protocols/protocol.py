@@ -48,6 +48,10 @@ class Failure:
     fields: Mapping[str, Any] = field(default_factory=dict)
     model: ErrorModel | None = None
 
+    def code_in(self, codes: Mapping[str, str]) -> str:
+        """The code on the wire, where a protocol has names of its own for errors that are in no model."""
+        return self.wire_code if self.model is not None else codes.get(self.wire_code, self.wire_code)
+
 
 class WireProtocol(Protocol):
     """A protocol: ``request_id_header`` is where its answers carry the request id."""

@@ -187,7 +187,7 @@ class Query:
         out = [
             f'<?xml version="1.0"?>\n<ErrorResponse{namespace}><Error>',
             f"<Type>{'Sender' if failure.sender else 'Receiver'}</Type>",
-            f"<Code>{escape(_CODES.get(failure.wire_code, failure.wire_code))}</Code><Message>{escape(failure.message)}</Message>",
+            f"<Code>{escape(failure.code_in(_CODES))}</Code><Message>{escape(failure.message)}</Message>",
         ]
         write_error_fields(out, failure)
         out.append(f"</Error><RequestId>{request_id}</RequestId></ErrorResponse>")

@@ -117,7 +117,7 @@ class RestXml:
     def failure(self, failure: Failure, service: ServiceModel | None, request_id: str) -> Response:
         """An error document: S3's has the error as its root, the others wrap it."""
         out = [_DECLARATION]
-        code = _CODES.get(failure.wire_code, failure.wire_code)
+        code = failure.code_in(_CODES)
         if service is None or _is_s3(service):
             host_id = _host_id(request_id)
             out.append(f"<Error><Code>{escape(code)}</Code><Message>{escape(failure.message)}</Message>")
