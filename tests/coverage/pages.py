@@ -165,14 +165,14 @@ def _counts(found: Coverage) -> str:
 def _index(found: list[Coverage]) -> str:
     lines = ["# Coverage", "", _INTRODUCTION]
     lines += [
-        "| service | operations executed | operations refused | members executed | kept | refused | types | not tested |",
+        "| service | operations | refused | types | members executed | kept | refused | not tested |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for each in found:
         rows = [*each.operations, *each.types]
         numbers = (
-            len(each.operations) - len(each.without_answer), len(each.refused), _number(rows, "executed"),
-            _number(rows, "kept"), _number(rows, "refused"), len(each.types), each.not_tested,
+            len(each.operations) - len(each.without_answer), len(each.refused), len(each.types),
+            _number(rows, "executed"), _number(rows, "kept"), _number(rows, "refused"), each.not_tested,
         )  # fmt: skip
         lines.append(f"| [{each.name}]({each.name}.md) | " + " | ".join(str(number) for number in numbers) + " |")
     lines += [

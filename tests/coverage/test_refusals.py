@@ -94,7 +94,9 @@ def test_every_setting_listed_as_refused_is_refused_by_name(
         recorder.refusal(name, operation, member)
 
 
-@pytest.mark.parametrize("type_", [type_ for s in REGISTRY.all() for type_ in s.resources], ids=lambda type_: type_.name)
+@pytest.mark.parametrize(
+    "type_", [type_ for s in REGISTRY.all() for type_ in s.resources], ids=lambda type_: type_.name
+)
 def test_every_property_listed_as_refused_or_unknown_is_refused_by_name(type_: Any, recorder: Recorder) -> None:
     given = dict.fromkeys((*type_.refused, "NoSuchProperty"), "value")
     body = {"Resources": {"Thing": {"Type": type_.name, "Properties": given}}}

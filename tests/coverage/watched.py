@@ -84,9 +84,7 @@ class Watched(dict[str, Any]):
 
     __slots__ = ("_members", "_read")
 
-    def __init__(
-        self, value: Mapping[str, Any], members: Mapping[str, Node], sent: set[str], read: set[str]
-    ) -> None:
+    def __init__(self, value: Mapping[str, Any], members: Mapping[str, Node], sent: set[str], read: set[str]) -> None:
         super().__init__(
             (name, watch(item, members[name], sent, read) if name in members else item) for name, item in value.items()
         )

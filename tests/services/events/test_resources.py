@@ -12,7 +12,6 @@ from penstock.base.names import DEFAULT_ACCOUNT, DEFAULT_REGION
 from penstock.engine.access import root
 from penstock.engine.context import Call, WaitingContext
 from penstock.engine.resource import Declared, Physical, ResourceType
-from penstock.services.events import SERVICE
 
 PREFIX = f"arn:aws:events:{DEFAULT_REGION}:{DEFAULT_ACCOUNT}"
 QUEUE = f"arn:aws:sqs:{DEFAULT_REGION}:{DEFAULT_ACCOUNT}:q"
@@ -46,9 +45,9 @@ class Applied:
     def delete(self, kind: str, physical: Physical) -> None:
         self.run(lambda cx: self.type(kind).delete(cx, physical))
 
-    @staticmethod
-    def type(kind: str) -> ResourceType:
-        return next(each for each in SERVICE.resources if each.name == f"AWS::Events::{kind}")
+    def type(self, kind: str) -> ResourceType:
+        resources = self.platform.platform.registry.service("events").resources
+        return next(each for each in resources if each.name == f"AWS::Events::{kind}")
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from penstock.base.names import DEFAULT_ACCOUNT, DEFAULT_REGION
 from penstock.engine.access import root
 from penstock.engine.context import Call, WaitingContext
 from penstock.engine.resource import Declared, Physical, ResourceType
-from penstock.services.iam import SERVICE
 from penstock.testing.platform import PlatformThread
 
 TRUST = {
@@ -55,9 +54,9 @@ class Applied:
     def declared(type_: str, name: str, properties: dict[str, Any]) -> Declared:
         return Declared("Logical", type_, properties, name, tags={"stack": "orders"})
 
-    @staticmethod
-    def type(name: str) -> ResourceType:
-        return next(each for each in SERVICE.resources if each.name == name)
+    def type(self, name: str) -> ResourceType:
+        resources = self.platform.platform.registry.service("iam").resources
+        return next(each for each in resources if each.name == name)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import inspect
 import io
 import zipfile
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,6 +23,7 @@ from penstock.engine.service import Service
 from penstock.services import lambda_, sqs
 from tests.engine.harness import ACCOUNT, REGION, Engine
 
+Benches = Callable[..., AbstractAsyncContextManager["Bench"]]
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/orders"
 HANDLER = b"def handler(event, context):\n    return event\n"
 
@@ -103,11 +104,11 @@ class Bench(Engine):
 
     packages: ClassVar[dict[str, str]] = {"lambda": "penstock.services.lambda_", "sqs": "penstock.services.sqs"}
 
-    def __init__(self, data: Path, *, real_queues: bool) -> None:
+    def __init__(self, data: Path, *, real_queues: bool, recorded: Callable[[Service], Service]) -> None:
         self.mailbox = Mailbox()
-        queues = sqs.SERVICE if real_queues else Service("sqs", {}, target=self.mailbox)
+        queues = recorded(sqs.SERVICE) if real_queues else Service("sqs", {}, target=self.mailbox)
         logs = Service("logs", {"AppendOutput": append_output.operation}, memory=LogBook)
-        super().__init__(data, lambda_.SERVICE, queues, logs)
+        super().__init__(data, recorded(lambda_.SERVICE), queues, logs)
         self.environments = self.parts.environments = CallableEnvironments()
         self.background: set[asyncio.Task[Any]] = set()
         self.parts.spawn = self._spawn
@@ -157,8 +158,11 @@ class Bench(Engine):
 
 
 @asynccontextmanager
-async def bench(data: Path, *, real_queues: bool = False) -> AsyncIterator[Bench]:
-    running = Bench(data, real_queues=real_queues)
+async def bench_of(
+    recorded: Callable[[Service], Service], data: Path, *, real_queues: bool = False
+) -> AsyncIterator[Bench]:
+    """A bench whose services are made by ``recorded``; tests have it as the fixture ``bench``."""
+    running = Bench(data, real_queues=real_queues, recorded=recorded)
     await running.start()
     try:
         yield running

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from penstock.base.errors import ApiError, CannotRun
-from tests.services.lambda_.bench import Bench, bench
+from tests.services.lambda_.bench import Bench, Benches
 
 QUEUE = "arn:aws:sqs:us-east-1:000000000000:dead"
 DONE = "arn:aws:sqs:us-east-1:000000000000:done"
@@ -27,7 +27,7 @@ def request_ids(on: Bench) -> list[str]:
     return [invocation.request_id for _, invocation in on.environments.invocations]
 
 
-async def test_an_event_is_taken_and_runs_afterwards(tmp_path: Path) -> None:
+async def test_an_event_is_taken_and_runs_afterwards(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         await on.function()
         await send(on, {"order": 1})
@@ -37,7 +37,9 @@ async def test_an_event_is_taken_and_runs_afterwards(tmp_path: Path) -> None:
         assert await on.states() == [(2, 1)]
 
 
-async def test_a_failing_event_is_tried_again_after_one_and_two_minutes_under_one_request_id(tmp_path: Path) -> None:
+async def test_a_failing_event_is_tried_again_after_one_and_two_minutes_under_one_request_id(
+    tmp_path: Path, bench: Benches
+) -> None:
     async with bench(tmp_path) as on:
         on.clock.freeze()
         await on.function(handler=fail, DeadLetterConfig={"TargetArn": QUEUE})
@@ -56,7 +58,7 @@ async def test_a_failing_event_is_tried_again_after_one_and_two_minutes_under_on
         }
 
 
-async def test_waiting_events_survive_a_restart(tmp_path: Path) -> None:
+async def test_waiting_events_survive_a_restart(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         on.clock.freeze()
         await on.function(handler=fail)
@@ -72,7 +74,7 @@ async def test_waiting_events_survive_a_restart(tmp_path: Path) -> None:
         assert len(on.environments.invocations) == 1
 
 
-async def test_fewer_retries_can_be_asked_for(tmp_path: Path) -> None:
+async def test_fewer_retries_can_be_asked_for(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         on.clock.freeze()
         await on.function(handler=fail)
@@ -82,7 +84,7 @@ async def test_fewer_retries_can_be_asked_for(tmp_path: Path) -> None:
         assert len(on.environments.invocations) == 1
 
 
-async def test_a_throttled_event_waits_for_hours_without_an_attempt(tmp_path: Path) -> None:
+async def test_a_throttled_event_waits_for_hours_without_an_attempt(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         on.clock.freeze()
         await on.function(DeadLetterConfig={"TargetArn": QUEUE})
@@ -95,7 +97,7 @@ async def test_a_throttled_event_waits_for_hours_without_an_attempt(tmp_path: Pa
         assert len(on.environments.invocations) == 1
 
 
-async def test_an_event_that_gets_too_old_is_recorded_as_expired(tmp_path: Path) -> None:
+async def test_an_event_that_gets_too_old_is_recorded_as_expired(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         on.clock.freeze()
         arn = await on.function(DeadLetterConfig={"TargetArn": QUEUE})
@@ -118,7 +120,7 @@ async def test_an_event_that_gets_too_old_is_recorded_as_expired(tmp_path: Path)
         assert attributes["ErrorCode"]["StringValue"] == "429"
 
 
-async def test_destinations_get_awss_record(tmp_path: Path) -> None:
+async def test_destinations_get_awss_record(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         on.clock.freeze()
         arn = await on.function(handler=lambda event: {"ok": True} if event["good"] else fail(event))
@@ -156,7 +158,7 @@ async def test_destinations_get_awss_record(tmp_path: Path) -> None:
         assert record["responsePayload"] == {"errorMessage": "no such order", "errorType": "ValueError"}
 
 
-async def test_a_function_is_a_destination_and_runs_under_its_own_request_id(tmp_path: Path) -> None:
+async def test_a_function_is_a_destination_and_runs_under_its_own_request_id(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         await on.function()
         after = await on.function("after")
@@ -172,7 +174,7 @@ async def test_a_function_is_a_destination_and_runs_under_its_own_request_id(tmp
         assert len(set(request_ids(on))) == 2
 
 
-async def test_an_event_for_a_deleted_function_ends(tmp_path: Path) -> None:
+async def test_an_event_for_a_deleted_function_ends(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         on.clock.freeze()
         await on.function(handler=fail)
@@ -183,7 +185,7 @@ async def test_an_event_for_a_deleted_function_ends(tmp_path: Path) -> None:
         assert [state for state, _ in await on.states()] == [3]
 
 
-async def test_a_runtime_that_comes_back_gets_the_event(tmp_path: Path) -> None:
+async def test_a_runtime_that_comes_back_gets_the_event(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         on.clock.freeze()
 
@@ -198,7 +200,7 @@ async def test_a_runtime_that_comes_back_gets_the_event(tmp_path: Path) -> None:
         assert await on.states() == [(2, 1)]
 
 
-async def test_settings_are_put_updated_and_deleted(tmp_path: Path) -> None:
+async def test_settings_are_put_updated_and_deleted(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         arn = await on.function()
         with pytest.raises(ApiError, match="doesn't have an EventInvokeConfig"):
@@ -225,7 +227,7 @@ async def test_settings_are_put_updated_and_deleted(tmp_path: Path) -> None:
         ("arn:aws:lambda:us-east-1:000000000000:function:orders", "as a destination for itself"),
     ],
 )
-async def test_destinations_that_cannot_be_are_refused(target: str, words: str, tmp_path: Path) -> None:
+async def test_destinations_that_cannot_be_are_refused(target: str, words: str, tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         await on.function()
         with pytest.raises(ApiError, match=words):

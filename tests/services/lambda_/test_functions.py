@@ -12,7 +12,7 @@ import pytest
 
 from penstock.base.errors import ApiError, Unsupported
 from penstock.services import lambda_
-from tests.services.lambda_.bench import HANDLER, bench, kept, located, zipped
+from tests.services.lambda_.bench import HANDLER, Benches, kept, located, zipped
 
 FILES = "arn:aws:elasticfilesystem:us-east-1:000000000000:access-point/fsap-01234567890123456"
 
@@ -24,7 +24,7 @@ async def refusal(call: Any, code: str) -> str:
     return raised.value.message
 
 
-async def test_a_function_is_active_at_once_and_described_as_aws_does(tmp_path: Path) -> None:
+async def test_a_function_is_active_at_once_and_described_as_aws_does(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         data = zipped({"index.py": HANDLER})
         arn = await on.function(Code={"ZipFile": data}, Timeout=7, Environment={"Variables": {"A1": "1"}})
@@ -37,7 +37,7 @@ async def test_a_function_is_active_at_once_and_described_as_aws_does(tmp_path: 
         assert (found["Timeout"], found["MemorySize"], found["Environment"]) == (7, 128, {"Variables": {"A1": "1"}})
 
 
-async def test_what_is_kept_is_given_back(tmp_path: Path) -> None:
+async def test_what_is_kept_is_given_back(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         await on.function(
             Description="d", VpcConfig={"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}, Tags={"team": "a"},
@@ -51,7 +51,7 @@ async def test_what_is_kept_is_given_back(tmp_path: Path) -> None:
         assert located(found["Code"]) == zipped({"index.py": HANDLER})
 
 
-async def test_a_name_is_given_out_once(tmp_path: Path) -> None:
+async def test_a_name_is_given_out_once(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         await on.function()
         assert await refusal(on.function(), "ResourceConflictException") == "Function already exist: orders"
@@ -70,7 +70,9 @@ async def test_a_name_is_given_out_once(tmp_path: Path) -> None:
         ({"DeadLetterConfig": {"TargetArn": "arn:aws:sns:us-east-1:000000000000:t"}}, "SNS topics are not supported"),
     ],
 )  # fmt: skip
-async def test_what_is_not_executed_is_refused_by_name(given: dict[str, Any], words: str, tmp_path: Path) -> None:
+async def test_what_is_not_executed_is_refused_by_name(
+    given: dict[str, Any], words: str, tmp_path: Path, bench: Benches
+) -> None:
     async with bench(tmp_path) as on:
         with pytest.raises(Unsupported) as raised:
             await on.function(**given)
@@ -94,12 +96,16 @@ async def test_what_is_not_executed_is_refused_by_name(given: dict[str, Any], wo
         ({"Role": "role"}, "ValidationException", "regular expression"),
     ],
 )
-async def test_what_aws_refuses_is_refused(given: dict[str, Any], code: str, words: str, tmp_path: Path) -> None:
+async def test_what_aws_refuses_is_refused(
+    given: dict[str, Any], code: str, words: str, tmp_path: Path, bench: Benches
+) -> None:
     async with bench(tmp_path) as on:
         assert words in await refusal(on.function(**given), code)
 
 
-async def test_new_code_retires_the_environments_of_the_old_and_the_old_is_swept(tmp_path: Path) -> None:
+async def test_new_code_retires_the_environments_of_the_old_and_the_old_is_swept(
+    tmp_path: Path, bench: Benches
+) -> None:
     async with bench(tmp_path) as on:
         arn = await on.function()
         old = await on.call("GetFunctionConfiguration", FunctionName="orders")
@@ -113,7 +119,7 @@ async def test_new_code_retires_the_environments_of_the_old_and_the_old_is_swept
         assert kept(on) == [digest, f"{digest}.unzipped"]
 
 
-async def test_a_dry_run_of_new_code_changes_nothing(tmp_path: Path) -> None:
+async def test_a_dry_run_of_new_code_changes_nothing(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         await on.function()
         before = await on.call("GetFunctionConfiguration", FunctionName="orders")
@@ -122,14 +128,14 @@ async def test_a_dry_run_of_new_code_changes_nothing(tmp_path: Path) -> None:
         assert await on.call("GetFunctionConfiguration", FunctionName="orders") == before
 
 
-async def test_a_stale_revision_is_refused(tmp_path: Path) -> None:
+async def test_a_stale_revision_is_refused(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         await on.function()
         change = on.call("UpdateFunctionConfiguration", FunctionName="orders", Timeout=9, RevisionId="old")
         assert "Revision Id provided does not match" in await refusal(change, "PreconditionFailedException")
 
 
-async def test_settings_that_are_not_named_stay(tmp_path: Path) -> None:
+async def test_settings_that_are_not_named_stay(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         await on.function(Timeout=7, Environment={"Variables": {"A1": "1"}})
         await on.call("UpdateFunctionConfiguration", FunctionName="orders", MemorySize=256)
@@ -139,7 +145,7 @@ async def test_settings_that_are_not_named_stay(tmp_path: Path) -> None:
         assert on.environments.invocations[-1][0].memory_mb == 256
 
 
-async def test_functions_are_listed_in_pages(tmp_path: Path) -> None:
+async def test_functions_are_listed_in_pages(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         for name in ("c", "a", "b"):
             await on.function(name)
@@ -150,7 +156,7 @@ async def test_functions_are_listed_in_pages(tmp_path: Path) -> None:
         assert "NextMarker" not in rest
 
 
-async def test_a_deleted_function_is_gone_with_its_code(tmp_path: Path) -> None:
+async def test_a_deleted_function_is_gone_with_its_code(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         arn = await on.function()
         await on.call("PutFunctionEventInvokeConfig", FunctionName=arn, MaximumRetryAttempts=0)
@@ -162,7 +168,7 @@ async def test_a_deleted_function_is_gone_with_its_code(tmp_path: Path) -> None:
         assert kept(on) == []
 
 
-async def test_other_versions_than_latest_do_not_exist(tmp_path: Path) -> None:
+async def test_other_versions_than_latest_do_not_exist(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         arn = await on.function()
         for call in (on.call("GetFunction", FunctionName="orders", Qualifier="3"), on.invoke("orders:3")):
@@ -171,7 +177,7 @@ async def test_other_versions_than_latest_do_not_exist(tmp_path: Path) -> None:
         assert [version["FunctionArn"] for version in versions["Versions"]] == [f"{arn}:$LATEST"]
 
 
-async def test_a_resource_policy_is_kept(tmp_path: Path) -> None:
+async def test_a_resource_policy_is_kept(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         arn = await on.function()
         given = {"FunctionName": "orders", "Action": "lambda:InvokeFunction", "Principal": "events.amazonaws.com"}
@@ -185,7 +191,7 @@ async def test_a_resource_policy_is_kept(tmp_path: Path) -> None:
         await refusal(on.call("GetPolicy", FunctionName="orders"), "ResourceNotFoundException")
 
 
-async def test_tags_are_kept(tmp_path: Path) -> None:
+async def test_tags_are_kept(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         arn = await on.function(Tags={"a": "1"})
         await on.call("TagResource", Resource=arn, Tags={"b": "2"})
@@ -193,7 +199,7 @@ async def test_tags_are_kept(tmp_path: Path) -> None:
         assert (await on.call("ListTags", Resource=arn))["Tags"] == {"b": "2"}
 
 
-async def test_functions_survive_a_restart(tmp_path: Path) -> None:
+async def test_functions_survive_a_restart(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         await on.function()
     async with bench(tmp_path) as on:
@@ -201,7 +207,7 @@ async def test_functions_survive_a_restart(tmp_path: Path) -> None:
         assert on.environments.invocations[0][0].code.joinpath("index.py").read_bytes() == HANDLER
 
 
-async def test_the_account_knows_its_limits(tmp_path: Path) -> None:
+async def test_the_account_knows_its_limits(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         await on.function()
         await on.call("PutFunctionConcurrency", FunctionName="orders", ReservedConcurrentExecutions=30)
@@ -212,7 +218,7 @@ async def test_the_account_knows_its_limits(tmp_path: Path) -> None:
         assert "below its minimum value of [100]" in await refusal(too_much, "InvalidParameterValueException")
 
 
-async def test_functions_of_one_package_can_be_created_at_once(tmp_path: Path) -> None:
+async def test_functions_of_one_package_can_be_created_at_once(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         files = {f"lib/{number}.py": b"x = 1\n" * 50 for number in range(40)} | {"index.py": HANDLER}
         data = zipped(files)
@@ -224,7 +230,7 @@ async def test_functions_of_one_package_can_be_created_at_once(tmp_path: Path) -
         assert on.environments.invocations[0][0].code.joinpath("index.py").is_file()
 
 
-async def test_code_that_runs_is_swept_only_when_it_has_ended(tmp_path: Path) -> None:
+async def test_code_that_runs_is_swept_only_when_it_has_ended(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         going, begun = asyncio.Event(), asyncio.Event()
 
@@ -246,7 +252,7 @@ async def test_code_that_runs_is_swept_only_when_it_has_ended(tmp_path: Path) ->
         assert not old.exists()
 
 
-async def test_what_a_crash_leaves_of_an_upload_is_swept_at_the_next_start(tmp_path: Path) -> None:
+async def test_what_a_crash_leaves_of_an_upload_is_swept_at_the_next_start(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         data = zipped({"index.py": HANDLER})
         digest = hashlib.sha256(data).hexdigest()
@@ -258,7 +264,7 @@ async def test_what_a_crash_leaves_of_an_upload_is_swept_at_the_next_start(tmp_p
         assert kept(on) == []
 
 
-async def test_a_reset_forgets_functions_and_their_code(tmp_path: Path) -> None:
+async def test_a_reset_forgets_functions_and_their_code(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         await on.function()
         await on.invoke()

@@ -11,14 +11,14 @@ import orjson
 import pytest
 
 from penstock.base.errors import ApiError, CannotRun
-from tests.services.lambda_.bench import bench
+from tests.services.lambda_.bench import Benches
 
 
 def fail(event: Any) -> Any:
     raise ValueError("no such order")
 
 
-async def test_a_function_answers_and_its_log_and_journal_follow(tmp_path: Path) -> None:
+async def test_a_function_answers_and_its_log_and_journal_follow(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         arn = await on.function(handler=lambda event: {"got": event})
         answer = await on.invoke(payload=[1, "two"], LogType="Tail")
@@ -34,7 +34,7 @@ async def test_a_function_answers_and_its_log_and_journal_follow(tmp_path: Path)
         assert rows == [(run, run, "lambda:sync", arn, 2)]
 
 
-async def test_a_functions_error_is_an_answer(tmp_path: Path) -> None:
+async def test_a_functions_error_is_an_answer(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         await on.function(handler=fail)
         answer = await on.invoke()
@@ -42,7 +42,7 @@ async def test_a_functions_error_is_an_answer(tmp_path: Path) -> None:
         assert orjson.loads(answer["Payload"])["errorMessage"] == "no such order"
 
 
-async def test_an_empty_payload_is_an_empty_object(tmp_path: Path) -> None:
+async def test_an_empty_payload_is_an_empty_object(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         await on.function()
         assert (await on.call("Invoke", FunctionName="orders"))["Payload"] == b"{}"
@@ -62,7 +62,9 @@ async def test_an_empty_payload_is_an_empty_object(tmp_path: Path) -> None:
         ({"TenantId": "t"}, "NotImplemented", "TenantId of Invoke"),
     ],
 )  # fmt: skip
-async def test_what_aws_refuses_is_refused(given: dict[str, Any], code: str, words: str, tmp_path: Path) -> None:
+async def test_what_aws_refuses_is_refused(
+    given: dict[str, Any], code: str, words: str, tmp_path: Path, bench: Benches
+) -> None:
     async with bench(tmp_path) as on:
         await on.function()
         with pytest.raises(ApiError, match=words) as raised:
@@ -71,21 +73,21 @@ async def test_what_aws_refuses_is_refused(given: dict[str, Any], code: str, wor
         assert on.environments.invocations == []
 
 
-async def test_a_dry_run_runs_nothing(tmp_path: Path) -> None:
+async def test_a_dry_run_runs_nothing(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         await on.function()
         assert (await on.invoke(InvocationType="DryRun"))["StatusCode"] == 204
         assert on.environments.invocations == []
 
 
-async def test_a_client_context_reaches_the_function_decoded(tmp_path: Path) -> None:
+async def test_a_client_context_reaches_the_function_decoded(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         await on.function()
         await on.invoke(ClientContext=base64.b64encode(b'{"custom":{"a":1}}').decode())
         assert on.environments.invocations[0][1].client_context == '{"custom":{"a":1}}'
 
 
-async def test_reserved_concurrency_bounds_a_function(tmp_path: Path) -> None:
+async def test_reserved_concurrency_bounds_a_function(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         going = asyncio.Event()
 
@@ -107,7 +109,7 @@ async def test_reserved_concurrency_bounds_a_function(tmp_path: Path) -> None:
         assert (await on.invoke(payload=3))["Payload"] == b"3"
 
 
-async def test_a_reservation_of_zero_lets_nothing_run_until_it_is_deleted(tmp_path: Path) -> None:
+async def test_a_reservation_of_zero_lets_nothing_run_until_it_is_deleted(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         await on.function()
         await on.invoke()
@@ -118,7 +120,7 @@ async def test_a_reservation_of_zero_lets_nothing_run_until_it_is_deleted(tmp_pa
         assert (await on.invoke(payload=1))["Payload"] == b"1"
 
 
-async def test_a_machine_that_cannot_run_a_function_says_so(tmp_path: Path) -> None:
+async def test_a_machine_that_cannot_run_a_function_says_so(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
 
         def cannot(event: Any) -> Any:

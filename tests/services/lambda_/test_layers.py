@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from penstock.base.errors import ApiError
-from tests.services.lambda_.bench import Bench, bench, kept, located, zipped
+from tests.services.lambda_.bench import Bench, Benches, kept, located, zipped
 
 
 async def publish(on: Bench, name: str = "tools", content: bytes = b"1", **given: object) -> str:
@@ -18,7 +18,7 @@ async def publish(on: Bench, name: str = "tools", content: bytes = b"1", **given
     return arn
 
 
-async def test_a_function_finds_its_layers_in_their_order(tmp_path: Path) -> None:
+async def test_a_function_finds_its_layers_in_their_order(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         first, second = await publish(on, "one", b"1"), await publish(on, "two", b"2")
         await on.function(Layers=[first, second])
@@ -29,14 +29,14 @@ async def test_a_function_finds_its_layers_in_their_order(tmp_path: Path) -> Non
         assert [layer["Arn"] for layer in found["Layers"]] == [first, second]
 
 
-async def test_version_numbers_are_never_given_out_twice(tmp_path: Path) -> None:
+async def test_version_numbers_are_never_given_out_twice(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         assert (await publish(on)).endswith(":layer:tools:1")
         await on.call("DeleteLayerVersion", LayerName="tools", VersionNumber=1)
         assert (await publish(on)).endswith(":layer:tools:2")
 
 
-async def test_a_deleted_version_lives_on_in_the_functions_that_have_it(tmp_path: Path) -> None:
+async def test_a_deleted_version_lives_on_in_the_functions_that_have_it(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         arn = await publish(on)
         await on.function(Layers=[arn])
@@ -50,14 +50,14 @@ async def test_a_deleted_version_lives_on_in_the_functions_that_have_it(tmp_path
         assert len(kept(on)) == 2  # the function's own zip and folder
 
 
-async def test_two_versions_of_one_layer_do_not_go_together(tmp_path: Path) -> None:
+async def test_two_versions_of_one_layer_do_not_go_together(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         both = [await publish(on), await publish(on)]
         with pytest.raises(ApiError, match="Two different versions of the same layer"):
             await on.function(Layers=both)
 
 
-async def test_layers_are_listed_by_what_they_fit(tmp_path: Path) -> None:
+async def test_layers_are_listed_by_what_they_fit(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         await publish(on, "a", CompatibleRuntimes=["python3.12"])
         await publish(on, "a", CompatibleRuntimes=["nodejs22.x"])
@@ -69,7 +69,7 @@ async def test_layers_are_listed_by_what_they_fit(tmp_path: Path) -> None:
         assert ([each["Version"] for each in versions["LayerVersions"]], versions["NextMarker"]) == ([2], "2")
 
 
-async def test_a_version_tells_where_its_package_is(tmp_path: Path) -> None:
+async def test_a_version_tells_where_its_package_is(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         arn = await publish(on, Description="d")
         found = await on.call("GetLayerVersionByArn", Arn=arn)

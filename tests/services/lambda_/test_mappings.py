@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from penstock.base.errors import ApiError
-from tests.services.lambda_.bench import Bench, bench
+from tests.services.lambda_.bench import Bench, Benches
 
 ARN = "arn:aws:sqs:us-east-1:000000000000:"
 
@@ -61,7 +61,7 @@ def fail(event: Any) -> Any:
     raise ValueError("no such order")
 
 
-async def test_a_message_reaches_the_function_and_leaves_the_queue(tmp_path: Path) -> None:
+async def test_a_message_reaches_the_function_and_leaves_the_queue(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path, real_queues=True) as on:
         await on.function()
         at = await shop(on)
@@ -79,7 +79,7 @@ async def test_a_message_reaches_the_function_and_leaves_the_queue(tmp_path: Pat
         assert rows == [("lambda:mapping", ARN + "orders", function, 2, run)]
 
 
-async def test_what_waits_when_a_mapping_is_made_is_taken_in_batches(tmp_path: Path) -> None:
+async def test_what_waits_when_a_mapping_is_made_is_taken_in_batches(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path, real_queues=True) as on:
         await on.function()
         at = await shop(on)
@@ -89,7 +89,7 @@ async def test_what_waits_when_a_mapping_is_made_is_taken_in_batches(tmp_path: P
         assert sorted(body for batch in bodies(on) for body in batch) == [str(number) for number in range(7)]
 
 
-async def test_a_failed_batch_comes_back_when_its_visibility_ends(tmp_path: Path) -> None:
+async def test_a_failed_batch_comes_back_when_its_visibility_ends(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path, real_queues=True) as on:
         on.clock.freeze()
         await on.function(handler=fail)
@@ -105,7 +105,7 @@ async def test_a_failed_batch_comes_back_when_its_visibility_ends(tmp_path: Path
         assert records(1, on)[0]["attributes"]["ApproximateReceiveCount"] == "2"
 
 
-async def test_only_reported_items_come_back(tmp_path: Path) -> None:
+async def test_only_reported_items_come_back(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path, real_queues=True) as on:
         on.clock.freeze()
 
@@ -122,7 +122,7 @@ async def test_only_reported_items_come_back(tmp_path: Path) -> None:
         assert bodies(on)[-1] == ["bad"]
 
 
-async def test_a_malformed_answer_fails_the_whole_batch(tmp_path: Path) -> None:
+async def test_a_malformed_answer_fails_the_whole_batch(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path, real_queues=True) as on:
         on.clock.freeze()
         await on.function(handler=lambda event: {"batchItemFailures": [{"itemIdentifier": "nobody"}]})
@@ -132,7 +132,7 @@ async def test_a_malformed_answer_fails_the_whole_batch(tmp_path: Path) -> None:
         assert await at.left() == (0, 2)
 
 
-async def test_a_message_that_fails_too_often_ends_in_the_dead_letter_queue(tmp_path: Path) -> None:
+async def test_a_message_that_fails_too_often_ends_in_the_dead_letter_queue(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path, real_queues=True) as on:
         on.clock.freeze()
         await on.function(handler=fail)
@@ -146,7 +146,7 @@ async def test_a_message_that_fails_too_often_ends_in_the_dead_letter_queue(tmp_
         assert (await at.left(), await dead.left()) == ((0, 0), (1, 0))
 
 
-async def test_filtered_messages_are_deleted_and_journaled_as_filtered(tmp_path: Path) -> None:
+async def test_filtered_messages_are_deleted_and_journaled_as_filtered(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path, real_queues=True) as on:
         await on.function()
         at = await shop(on)
@@ -158,7 +158,7 @@ async def test_filtered_messages_are_deleted_and_journaled_as_filtered(tmp_path:
         assert sorted(state for state, _ in await on.states()) == [2, 5, 5]
 
 
-async def test_a_window_gathers_a_batch(tmp_path: Path) -> None:
+async def test_a_window_gathers_a_batch(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path, real_queues=True) as on:
         on.clock.freeze()
         await on.function()
@@ -174,7 +174,7 @@ async def test_a_window_gathers_a_batch(tmp_path: Path) -> None:
         assert bodies(on) == [["a", "b"]]
 
 
-async def test_maximum_concurrency_is_kept(tmp_path: Path) -> None:
+async def test_maximum_concurrency_is_kept(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path, real_queues=True) as on:
         going, most = asyncio.Event(), 0
 
@@ -194,7 +194,7 @@ async def test_maximum_concurrency_is_kept(tmp_path: Path) -> None:
         assert (most, len(on.environments.invocations)) == (2, 6)
 
 
-async def test_a_fifo_group_is_handled_in_order_one_batch_at_a_time(tmp_path: Path) -> None:
+async def test_a_fifo_group_is_handled_in_order_one_batch_at_a_time(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path, real_queues=True) as on:
         handled: list[str] = []
 
@@ -214,7 +214,7 @@ async def test_a_fifo_group_is_handled_in_order_one_batch_at_a_time(tmp_path: Pa
             assert [body for body in handled if body[0] == group] == [f"{group}{number}" for number in range(9)]
 
 
-async def test_a_throttled_function_loses_nothing(tmp_path: Path) -> None:
+async def test_a_throttled_function_loses_nothing(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path, real_queues=True) as on:
         on.clock.freeze()
         await on.function()
@@ -229,7 +229,7 @@ async def test_a_throttled_function_loses_nothing(tmp_path: Path) -> None:
         assert bodies(on) == [["one"]]
 
 
-async def test_a_disabled_mapping_takes_nothing_until_it_is_enabled(tmp_path: Path) -> None:
+async def test_a_disabled_mapping_takes_nothing_until_it_is_enabled(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path, real_queues=True) as on:
         await on.function()
         at = await shop(on)
@@ -244,7 +244,7 @@ async def test_a_disabled_mapping_takes_nothing_until_it_is_enabled(tmp_path: Pa
         assert (await on.call("GetEventSourceMapping", UUID=at.uuid))["State"] == "Disabled"
 
 
-async def test_mappings_go_on_after_a_restart(tmp_path: Path) -> None:
+async def test_mappings_go_on_after_a_restart(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path, real_queues=True) as on:
         await on.function()
         await (await shop(on)).map()
@@ -254,7 +254,7 @@ async def test_mappings_go_on_after_a_restart(tmp_path: Path) -> None:
         assert bodies(on) == [["1"]]
 
 
-async def test_a_deleted_mapping_takes_nothing_more(tmp_path: Path) -> None:
+async def test_a_deleted_mapping_takes_nothing_more(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path, real_queues=True) as on:
         await on.function()
         at = await shop(on)
@@ -268,7 +268,9 @@ async def test_a_deleted_mapping_takes_nothing_more(tmp_path: Path) -> None:
             await on.call("GetEventSourceMapping", UUID=at.uuid)
 
 
-async def test_a_mapping_whose_function_is_gone_leaves_the_queue_alone_until_it_is_back(tmp_path: Path) -> None:
+async def test_a_mapping_whose_function_is_gone_leaves_the_queue_alone_until_it_is_back(
+    tmp_path: Path, bench: Benches
+) -> None:
     async with bench(tmp_path, real_queues=True) as on:
         await on.function()
         at = await shop(on)
@@ -301,7 +303,9 @@ async def test_a_mapping_whose_function_is_gone_leaves_the_queue_alone_until_it_
         ({"ParallelizationFactor": 2}, "NotImplemented", "ParallelizationFactor of CreateEventSourceMapping"),
     ],
 )  # fmt: skip
-async def test_what_cannot_be_is_refused(given: dict[str, Any], code: str, words: str, tmp_path: Path) -> None:
+async def test_what_cannot_be_is_refused(
+    given: dict[str, Any], code: str, words: str, tmp_path: Path, bench: Benches
+) -> None:
     async with bench(tmp_path, real_queues=True) as on:
         await on.function()
         await on.function("slow", Timeout=60)
@@ -312,7 +316,7 @@ async def test_what_cannot_be_is_refused(given: dict[str, Any], code: str, words
         assert (raised.value.code, words in raised.value.message) == (code, True), raised.value
 
 
-async def test_a_queue_and_a_function_are_mapped_once(tmp_path: Path) -> None:
+async def test_a_queue_and_a_function_are_mapped_once(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path, real_queues=True) as on:
         await on.function()
         at = await shop(on)
@@ -321,7 +325,7 @@ async def test_a_queue_and_a_function_are_mapped_once(tmp_path: Path) -> None:
             await at.map()
 
 
-async def test_fifo_queues_have_no_window(tmp_path: Path) -> None:
+async def test_fifo_queues_have_no_window(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path, real_queues=True) as on:
         await on.function()
         at = await shop(on, "orders.fifo", FifoQueue="true")
@@ -329,7 +333,7 @@ async def test_fifo_queues_have_no_window(tmp_path: Path) -> None:
             await at.map(MaximumBatchingWindowInSeconds=1)
 
 
-async def test_mappings_are_found_by_source_and_function(tmp_path: Path) -> None:
+async def test_mappings_are_found_by_source_and_function(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path, real_queues=True) as on:
         await on.function()
         await on.function("other")
@@ -342,7 +346,7 @@ async def test_mappings_are_found_by_source_and_function(tmp_path: Path) -> None
         assert [each["UUID"] for each in by_function["EventSourceMappings"]] == [second.uuid]
 
 
-async def test_a_slow_mapping_blocks_no_other(tmp_path: Path) -> None:
+async def test_a_slow_mapping_blocks_no_other(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path, real_queues=True) as on:
         going = asyncio.Event()
 

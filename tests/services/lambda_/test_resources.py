@@ -13,7 +13,7 @@ from penstock.engine.context import Call, WaitingContext
 from penstock.engine.resource import Declared, Physical, ResourceType
 from penstock.services.lambda_.resources import TYPES
 from tests.engine.harness import ACCOUNT, REGION
-from tests.services.lambda_.bench import ROLE, Bench, bench, located, zipped
+from tests.services.lambda_.bench import ROLE, Bench, Benches, located, zipped
 
 FUNCTION = {"Runtime": "python3.12", "Role": ROLE, "Handler": "index.handler", "Code": {"ZipFile": "x = 1\n"}}
 
@@ -37,7 +37,8 @@ class Stack:
         self.cx = WaitingContext(on.parts, call)
 
     def type(self, name: str) -> ResourceType:
-        return next(each for each in TYPES if each.name == f"AWS::Lambda::{name}")
+        resources = self.on.registry.service("lambda").resources
+        return next(each for each in resources if each.name == f"AWS::Lambda::{name}")
 
     def declared(self, type_: str, properties: dict[str, Any], **given: Any) -> Declared:
         return Declared("Thing", f"AWS::Lambda::{type_}", properties, "app-Thing-1ABC", **given)
@@ -54,7 +55,7 @@ class Stack:
         await self.type(type_).delete(self.cx, physical)  # that it is gone already is no error
 
 
-async def test_a_function_with_inline_code_gets_the_generated_name(tmp_path: Path) -> None:
+async def test_a_function_with_inline_code_gets_the_generated_name(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         stack = Stack(on)
         made = await stack.create("Function", **FUNCTION, Timeout="7", Environment={"Variables": {"N1": 5, "B1": True}})
@@ -66,7 +67,7 @@ async def test_a_function_with_inline_code_gets_the_generated_name(tmp_path: Pat
         await stack.delete("Function", made)
 
 
-async def test_settings_that_leave_the_template_return_to_their_defaults(tmp_path: Path) -> None:
+async def test_settings_that_leave_the_template_return_to_their_defaults(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         stack = Stack(on)
         old = FUNCTION | {
@@ -85,7 +86,7 @@ async def test_settings_that_leave_the_template_return_to_their_defaults(tmp_pat
         assert configuration["CodeSha256"] == code
 
 
-async def test_built_packages_are_found_by_their_key(tmp_path: Path) -> None:
+async def test_built_packages_are_found_by_their_key(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         await on.function("source")
         data = located((await on.call("GetFunction", FunctionName="source"))["Code"])
@@ -105,13 +106,15 @@ async def test_built_packages_are_found_by_their_key(tmp_path: Path) -> None:
         ({"RecursiveLoop": "Terminate"}, "recursive loops are not detected"),
     ],
 )
-async def test_what_cannot_be_is_refused_with_a_reason(given: dict[str, Any], words: str, tmp_path: Path) -> None:
+async def test_what_cannot_be_is_refused_with_a_reason(
+    given: dict[str, Any], words: str, tmp_path: Path, bench: Benches
+) -> None:
     async with bench(tmp_path) as on:
         with pytest.raises(ApiError, match=words):
             await Stack(on).create("Function", **FUNCTION | given)
 
 
-async def test_a_mapping_of_a_template_consumes_its_queue(tmp_path: Path) -> None:
+async def test_a_mapping_of_a_template_consumes_its_queue(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path, real_queues=True) as on:
         stack = Stack(on)
         function = await stack.create("Function", **FUNCTION)
@@ -131,7 +134,7 @@ async def test_a_mapping_of_a_template_consumes_its_queue(tmp_path: Path) -> Non
         await stack.delete("EventSourceMapping", made)
 
 
-async def test_permissions_configs_and_layers_come_and_go(tmp_path: Path) -> None:
+async def test_permissions_configs_and_layers_come_and_go(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         stack = Stack(on)
         layer = await stack.create(
@@ -154,7 +157,7 @@ async def test_permissions_configs_and_layers_come_and_go(tmp_path: Path) -> Non
         assert (await on.call("ListLayers"))["Layers"] == []
 
 
-async def test_a_layer_of_text_is_refused(tmp_path: Path) -> None:
+async def test_a_layer_of_text_is_refused(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         with pytest.raises(Unsupported, match="there are no buckets yet"):
             await Stack(on).create("LayerVersion", Content={"S3Bucket": "mine", "S3Key": "key"})

@@ -17,8 +17,7 @@ from botocore.exceptions import ClientError
 
 from penstock.engine.access import root
 from penstock.engine.context import Call, WaitingContext
-from penstock.engine.resource import Declared, Physical
-from penstock.services.sqs.resources import QUEUE, QUEUE_POLICY
+from penstock.engine.resource import Declared, Physical, ResourceType
 from penstock.testing.platform import PlatformThread
 from tests.services.sqs.alone import redrive
 
@@ -325,33 +324,37 @@ def context(platform: PlatformThread) -> WaitingContext:
     return WaitingContext(parts, call)
 
 
+def type_of(platform: PlatformThread, name: str) -> ResourceType:
+    return next(each for each in platform.platform.registry.service("sqs").resources if each.name == name)
+
+
 def queue_of(**properties: Any) -> Declared:
     return Declared("Orders", "AWS::SQS::Queue", properties, "stack-Orders-ABC", "stack", {"stack": "s"})
 
 
 def test_a_templates_queue_is_made_changed_and_removed(platform: PlatformThread) -> None:
-    client, cx = platform.client("sqs"), context(platform)
+    client, cx, queue = platform.client("sqs"), context(platform), type_of(platform, "AWS::SQS::Queue")
     first = queue_of(DelaySeconds=5, FifoQueue=True, ContentBasedDeduplication=True, VisibilityTimeout=7,
                      Tags=[{"Key": "a", "Value": "1"}])  # fmt: skip
-    made = platform.run(QUEUE.create(cx, first))
+    made = platform.run(queue.create(cx, first))
     name = "stack-Orders-ABC.fifo"
     assert made.id.endswith(f"/000000000000/{name}")
     assert made.attributes["Arn"] == ARN + name and made.attributes["QueueName"] == name
     assert client.list_queue_tags(QueueUrl=made.id)["Tags"] == {"stack": "s", "a": "1"}
     second = queue_of(FifoQueue=True, VisibilityTimeout=8)
-    changed = platform.run(QUEUE.update(cx, second, first, made))
+    changed = platform.run(queue.update(cx, second, first, made))
     assert changed.id == made.id
     told = client.get_queue_attributes(QueueUrl=made.id, AttributeNames=["All"])["Attributes"]
     wanted = {"DelaySeconds": "0", "ContentBasedDeduplication": "false", "VisibilityTimeout": "8", "FifoQueue": "true"}
     assert {key: told[key] for key in wanted} == wanted
     assert client.list_queue_tags(QueueUrl=made.id)["Tags"] == {"stack": "s"}
-    platform.run(QUEUE.delete(cx, made))
-    platform.run(QUEUE.delete(cx, made))
-    platform.run(QUEUE.create(cx, first))
+    platform.run(queue.delete(cx, made))
+    platform.run(queue.delete(cx, made))
+    platform.run(queue.create(cx, first))
 
 
 def test_a_templates_policy_is_kept_by_its_queues(platform: PlatformThread) -> None:
-    client, cx = platform.client("sqs"), context(platform)
+    client, cx, policy = platform.client("sqs"), context(platform), type_of(platform, "AWS::SQS::QueuePolicy")
     url = client.create_queue(QueueName="q")["QueueUrl"]
     document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sqs:*", "Resource": "*"}]}
     declared = Declared("P", "AWS::SQS::QueuePolicy", {"Queues": [url], "PolicyDocument": document}, "stack-P-1")
@@ -360,9 +363,9 @@ def test_a_templates_policy_is_kept_by_its_queues(platform: PlatformThread) -> N
         attributes: dict[str, str] = client.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])["Attributes"]
         return attributes
 
-    made: Physical = platform.run(QUEUE_POLICY.create(cx, declared))
+    made: Physical = platform.run(policy.create(cx, declared))
     assert "sqs:*" in told()["Policy"]
-    platform.run(QUEUE_POLICY.delete(cx, made))
+    platform.run(policy.delete(cx, made))
     assert told() == {}
 
 

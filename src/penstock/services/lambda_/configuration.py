@@ -44,6 +44,8 @@ REFUSED: Final[Mapping[str, str]] = {
     "AcceleratorConfig": "leave it out: no accelerators are handed to functions",
 }
 
+AT_CREATION: Final = frozenset({"PublishTo", "CodeSigningConfigArn", "TenancyConfig"})  # no update has them
+
 DEFAULTS: Final[Mapping[str, Any]] = {
     "Description": "",
     "Timeout": 3,

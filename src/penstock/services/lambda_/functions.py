@@ -9,7 +9,7 @@ from penstock.base.errors import CannotRun, Unsupported
 from penstock.engine.context import Context, Parts, WaitingContext
 from penstock.engine.operation import Request, Response, operation
 from penstock.services.lambda_ import configuration, consumers, layers, records, uploads
-from penstock.services.lambda_.configuration import KEPT, REFUSED, FunctionRow
+from penstock.services.lambda_.configuration import AT_CREATION, KEPT, REFUSED, FunctionRow
 from penstock.services.lambda_.errors import (
     InvalidParameterValue,
     PreconditionFailed,
@@ -102,7 +102,7 @@ async def update_code(cx: WaitingContext, request: Request, data: bytes) -> Resp
         return configuration.describe(await cx.transact(change))
 
 
-@operation(kept=KEPT - {"Tags"}, refused=REFUSED)
+@operation(kept=KEPT - {"Tags"}, refused={name: why for name, why in REFUSED.items() if name not in AT_CREATION})
 def update_function_configuration(cx: Context, request: Request) -> Response:
     """Change a function's settings; what is not named stays."""
     configuration.refuse_values("UpdateFunctionConfiguration", request)

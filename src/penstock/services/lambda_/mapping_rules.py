@@ -56,6 +56,11 @@ REFUSED: Final[Mapping[str, str]] = {
     "LoggingConfig": "leave it out: penstock trace shows what a mapping did with each message",
 }
 
+# What only creates have: the source of a mapping does not change.
+AT_CREATION: Final = frozenset(
+    {"StartingPosition", "StartingPositionTimestamp", "Topics", "Queues", "SelfManagedEventSource"}
+)
+
 _SOURCES: Final[Mapping[str, str]] = {
     "kinesis": "Kinesis streams",
     "dynamodb": "DynamoDB streams",

@@ -14,6 +14,7 @@ from penstock.services.lambda_ import consumers, records
 from penstock.services.lambda_.configuration import FunctionRow
 from penstock.services.lambda_.errors import InvalidParameterValue, ResourceConflict, ResourceNotFound
 from penstock.services.lambda_.mapping_rules import (
+    AT_CREATION,
     KEPT,
     REFUSED,
     SETTINGS,
@@ -54,7 +55,7 @@ def create_event_source_mapping(cx: Context, request: Request) -> Response:
     return describe(mapping, "Creating")
 
 
-@operation(kept=KEPT - {"Tags"}, refused=REFUSED)
+@operation(kept=KEPT - {"Tags"}, refused={name: why for name, why in REFUSED.items() if name not in AT_CREATION})
 def update_event_source_mapping(cx: Context, request: Request) -> Response:
     """Change a mapping; batches that are under way end as they were started."""
     old = _find(cx, request["UUID"])
