@@ -334,6 +334,13 @@ def test_a_metric_filter_is_tested_against_messages(logs: Any) -> None:
     ]
 
 
+def test_what_breaks_the_model_is_an_invalid_parameter_here(logs: Any) -> None:
+    make(logs, "s")
+    with pytest.raises(ClientError, match="1 validation error detected: Value '51' at 'limit'") as error:
+        logs.describe_log_streams(logGroupName="app", limit=51)
+    assert code_of(error) == "InvalidParameterException"
+
+
 def test_tokens_that_nobody_gave_are_refused(logs: Any) -> None:
     make(logs, "s")
     with pytest.raises(ClientError, match="nextToken is invalid"):

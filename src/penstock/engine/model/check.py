@@ -45,6 +45,9 @@ def compile_check(use: Member, dialect: str) -> Check | None:
     return _Compiler(dialect).compile(use)
 
 
+_CODES = {"query": "ValidationError", "ec2": "ValidationError", "logs": "InvalidParameterException"}
+
+
 def raise_problems(problems: Problems, dialect: str) -> NoReturn:
     """Raise the error that AWS answers with."""
     if dialect == "query-compatible":
@@ -61,7 +64,7 @@ def raise_problems(problems: Problems, dialect: str) -> NoReturn:
     message = f"{count} validation error{'s' if count > 1 else ''} detected: " + "; ".join(
         _sentence(*problem) for problem in problems[:_MESSAGES_AT_MOST]
     )
-    raise ValidationError(message, code="ValidationError" if dialect in ("query", "ec2") else None)
+    raise ValidationError(message, code=_CODES.get(dialect))
 
 
 def _sentence(path: str, sentence: str) -> str:

@@ -163,7 +163,9 @@ class ServiceModel:
 
     @property
     def dialect(self) -> str:
-        """Whose sentences ``check`` speaks: "query-compatible", or a protocol's name."""
+        """Whose sentences ``check`` speaks: "query-compatible", "logs" (a code of its own) or a protocol's name."""
+        if self.signing_name == "logs":
+            return "logs"
         return "query-compatible" if self.query_compatible else str(self.metadata["protocol"])
 
     def operation(self, name: str) -> OperationModel:

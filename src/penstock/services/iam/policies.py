@@ -89,7 +89,9 @@ def create_policy(cx: Context, request: Request) -> Response:
         ),
     )  # fmt: skip
     _insert_version(cx, arn, 1, document)
-    return {"Policy": _described(find_policy(cx, arn), listed=False)}
+    # AWS's answer leaves the description out, and the tags where there are none; GetPolicy's has both.
+    policy = _described(find_policy(cx, arn))
+    return {"Policy": policy | ({"Tags": entities.tag_list(tags)} if tags else {})}
 
 
 @operation
@@ -249,7 +251,8 @@ def untag_policy(cx: Context, request: Request) -> Response:
 def list_policy_tags(cx: Context, request: Request) -> Response:
     """A managed policy's tags."""
     tags = orjson.loads(find_policy(cx, request["PolicyArn"]).tags)
-    return entities.page(request, "Tags", [(tag["Key"], tag) for tag in entities.tag_list(tags)])
+    items = sorted(((tag["Key"], tag) for tag in entities.tag_list(tags)), key=lambda item: item[0].lower())
+    return entities.page(request, "Tags", items)
 
 
 def _retag(cx: Context, policy: Policy, tags: dict[str, str]) -> Response:

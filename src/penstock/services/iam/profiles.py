@@ -87,14 +87,12 @@ def _list(cx: Context, request: Request, found: list[Entity]) -> Response:
 
 
 def _described(cx: Context, profile: Entity) -> dict[str, Any]:
-    described: dict[str, Any] = {
+    return {
         "Path": profile.path,
         "InstanceProfileName": profile.name,
         "InstanceProfileId": profile.id,
         "Arn": profile.arn,
         "CreateDate": profile.created / 1000,
         "Roles": [described_role(role, listed=True) for role in entities.members(cx, profile)],
+        "Tags": entities.tag_list(profile.tags),
     }
-    if profile.tags:
-        described["Tags"] = entities.tag_list(profile.tags)
-    return described

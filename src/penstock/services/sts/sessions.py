@@ -183,7 +183,7 @@ def _forget_expired(cx: Context, account: str, now: int) -> None:
 
 
 def _token(cx: Context, at_least: int) -> str:
-    return "IQoJb3JpZ2lu" + cx.names.secret(max(at_least, 212) - 12)
+    return "IQoJb3JpZ2lu" + cx.names.secret(max(at_least, 356) - 12)
 
 
 def _source_identity(cx: Context) -> str | None:
