@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
+COVERED := .pytest_cache/coverage.json
 WORKERS ?= auto
 KILLS ?= 500
 
@@ -40,7 +41,7 @@ crash: $(DEV) ## kill servers under load, KILLS=500 times, and check that nothin
 bench: $(DEV) ## measure, beside a bare server in the same run
 	$(BIN)/python -m bench
 
-docs: $(DEV) ## make the generated pages of docs/ again
+docs: $(DEV) $(COVERED) ## make the generated pages of docs/ again (runs the tests if they did not pass since the last change)
 	$(BIN)/python -m tests.pages
 
 format: $(DEV) ## format what is yours: make format FILES="src/penstock/cli"
@@ -57,6 +58,10 @@ wheel: $(DEV) ## build dist/*.whl
 
 clean: ## remove the environment and what was built
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# What the services did in the last run of all tests: docs/coverage is made of it.
+$(COVERED): $(shell find src tests -name '*.py' -o -name '*.sql' -o -name '*.json' -o -name '*.mjs') | $(DEV)
+	$(BIN)/pytest -q -n $(WORKERS) --dist worksteal --record-only
 
 $(VENV)/.made:
 	@sh scripts/make-environment.sh "$(VENV)" "$(PYTHON)"

@@ -12,6 +12,8 @@ from rich.console import Console, RenderableType
 from penstock.cli.events import table
 from penstock.cli.tree import event_tree
 from penstock.settings import reference
+from tests.coverage import pages as coverage
+from tests.coverage.plugin import recorded
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -36,8 +38,9 @@ def pages() -> dict[Path, str]:
 
 
 def main() -> None:
-    """Write every generated page."""
-    for path, text in pages().items():
+    """Write every generated page; those of docs/coverage from the record of the last run of all tests."""
+    coverage.PAGES.mkdir(exist_ok=True)
+    for path, text in (pages() | coverage.pages(recorded())).items():
         path.write_text(text)
 
 
