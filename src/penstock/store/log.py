@@ -13,6 +13,7 @@ from pathlib import Path
 
 from penstock.base.limits import DISK_RESERVE_BYTES, WAL_CHECKPOINT_BYTES, WAL_FULL_BYTES
 
+BUSY_MS = 5000  # how long a statement waits for another process that writes to the database, as sqlite3's default
 _logger = logging.getLogger("penstock.store")
 Ended = Callable[[BaseException | None], object]
 
@@ -33,6 +34,7 @@ class WriteAheadLog:
         self._sync_thread = ThreadPoolExecutor(1, "penstock-sync")
         self._checkpoint_thread = ThreadPoolExecutor(1, "penstock-checkpoint")
         self._copying = False
+        self._copy_from = WAL_CHECKPOINT_BYTES  # the length of the log from which on it is copied
         self.copied = False  # the bulk is in the database: restart the log between two groups
         self._ballast = path.with_name("reserve")
         self.has_room()
@@ -49,7 +51,7 @@ class WriteAheadLog:
 
     def copy_back(self, ended: Callable[[], None]) -> None:
         """Copy a long log into the database beside the writer; ``ended``, in another thread, when ``copied`` is set."""
-        if self._copying or self.copied or self.bytes < WAL_CHECKPOINT_BYTES:
+        if self._copying or self.copied or self.bytes < self._copy_from:
             return
         self._copying = True
 
@@ -66,9 +68,23 @@ class WriteAheadLog:
         self._checkpoint_thread.submit(copy)
 
     def restart(self, connection: sqlite3.Connection) -> None:
-        """Copy what has been added since, which is little, and write the log from its start again."""
+        """Copy what has been added since, which is little, and write the log from its start again.
+
+        Who still reads from the log makes that impossible. The writer does not wait for them: it asks again when the
+        log has grown by a while, or soon if it is as long as it may become.
+        """
         self.copied = False
-        connection.execute("PRAGMA wal_checkpoint(RESTART)")
+        connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            held = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()[0]
+        except sqlite3.OperationalError as error:  # somebody else checkpoints just now
+            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise
+            held = 1
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+        used = self.bytes
+        self._copy_from = used + WAL_CHECKPOINT_BYTES // 4 if held and used < WAL_FULL_BYTES else WAL_CHECKPOINT_BYTES
 
     def has_room(self) -> bool:
         """Whether inserts may go on. Some of the disk is kept in reserve, so that deletes can still be logged."""
