@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,6 @@ class Front:
         allow_origins: Sequence[str] = (),
         routes: Sequence[RawRoute] = (),
         verifier: Verifier | None = None,
-        spawn: Callable[[Awaitable[None]], None] | None = None,
     ) -> None:
         self.router = Router(services)
         self.hosts = Hosts(allow_hosts)

@@ -10,13 +10,14 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import httptools
 import orjson
 
 from penstock.engine.body import FileBody
 from penstock.wire.heads import answer_bytes, headers_of
+from penstock.wire.http2 import PREFACE, Http2Connection
 from penstock.wire.intake import Intake, TooLong
 from penstock.wire.limits import (
     BODY_SECONDS,
@@ -28,15 +29,12 @@ from penstock.wire.limits import (
     WRITE_BUFFER_BYTES,
     WRITE_SECONDS,
 )
+from penstock.wire.listener import Listener
 from penstock.wire.sending import file_pieces
 from penstock.wire.values import Request, Response
 
-if TYPE_CHECKING:
-    from penstock.wire.server import Listener
-
 log = logging.getLogger("penstock.wire")
 
-HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _IDLE, _HEAD, _BODY = 0, 1, 2
 
@@ -177,17 +175,18 @@ class Http1Connection(asyncio.Protocol):
     def _maybe_http2(self, data: bytes) -> bool:
         """Whether these are (the beginning of) HTTP/2's first bytes; only a connection's first bytes can be."""
         data = (self._opening or b"") + data
-        if not HTTP2_PREFACE.startswith(data[: len(HTTP2_PREFACE)]):
+        if not PREFACE.startswith(data[: len(PREFACE)]):
             opening, self._opening = self._opening, None
             if opening:
                 self.data_received(data)
                 return True
             return False
-        if len(data) < len(HTTP2_PREFACE):
+        if len(data) < len(PREFACE):
             self._opening = data
             return True
         assert self._transport is not None
-        self.listener.to_http2(self, self._transport, data)
+        self.listener.connections.pop(self, None)
+        Http2Connection(self.listener).take_over(self._transport, data)
         return True
 
     def pause_writing(self) -> None:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import h2.config
 import h2.connection
@@ -33,15 +33,13 @@ from penstock.wire.limits import (
     WRITE_BUFFER_BYTES,
     WRITE_SECONDS,
 )
+from penstock.wire.listener import Listener
 from penstock.wire.sending import file_pieces
 from penstock.wire.values import Request, Response
 
-if TYPE_CHECKING:
-    from penstock.wire.server import Listener
-
 log = logging.getLogger("penstock.wire")
 _FRAME_HEAD_BYTES = 9
-_PREFACE_BYTES = 24
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # what a client sends first: RFC 9113, 3.4
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade", "proxy-connection"})
 
 
@@ -103,7 +101,7 @@ class Http2Connection(asyncio.Protocol):
         self._peer = ""
         self._write_paused = False
         self._eased: asyncio.Event = asyncio.Event()
-        self._lengths = _FrameLengths(_PREFACE_BYTES, FRAME_BYTES)
+        self._lengths = _FrameLengths(len(PREFACE), FRAME_BYTES)
         self._h2 = h2.connection.H2Connection(
             h2.config.H2Configuration(client_side=False, header_encoding="utf-8", logger=None)
         )

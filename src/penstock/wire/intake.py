@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from penstock.base.errors import ApiError
 from penstock.engine.body import FileBody
 from penstock.wire.chunked import unpacked
 from penstock.wire.limits import MEMORY_BYTES
+from penstock.wire.listener import Listener
 from penstock.wire.spool import Spool
 from penstock.wire.values import Request
-
-if TYPE_CHECKING:
-    from penstock.wire.server import Listener
 
 log = logging.getLogger("penstock.wire")
 
