@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
+import zipfile
 from typing import Any
 
 import boto3
@@ -203,3 +205,16 @@ def test_only_roles_are_assumed(platform: PlatformThread, arn: str) -> None:
     with pytest.raises(ClientError, match="Pass a role's ARN") as error:
         platform.client("sts").assume_role(RoleArn=arn, RoleSessionName="me")
     assert code_of(error) == "ValidationError"
+
+
+def test_a_function_calls_as_its_roles_session(platform: PlatformThread) -> None:
+    source = "import boto3\ndef handler(event, context):\n    return boto3.client('sts').get_caller_identity()['Arn']\n"
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("index.py", source)
+    functions = platform.client("lambda")
+    functions.create_function(
+        FunctionName="who", Runtime="python3.12", Handler="index.handler", Role=ROLE, Code={"ZipFile": code.getvalue()}
+    )
+    answer = functions.invoke(FunctionName="who")
+    assert json.loads(answer["Payload"].read()) == "arn:aws:sts::000000000000:assumed-role/orders/who"
