@@ -62,6 +62,32 @@ async def test_a_failed_work_undoes_only_its_own_changes(store: SqliteStore) -> 
     assert [row[0] for row in await store.transact(lambda tx: tx.all(ALL))] == ["first", "last"]
 
 
+async def test_works_that_shared_a_group_with_a_late_failure_are_run_again_in_order(store: SqliteStore) -> None:
+    runs: list[str] = []
+    effects: list[str] = []
+
+    def work(name: str):  # type: ignore[no-untyped-def]
+        def run(tx: Transaction) -> object:
+            runs.append(name)
+            tx.after(lambda: effects.append(name))
+            if name == "reads":
+                return tx.all(ALL)
+            tx.write(PUT, (name, len(runs)))
+            if name == "fails":
+                raise ValueError("on purpose")
+            return len(runs)
+
+        return run
+
+    names = ["first", "reads", "fails", "last", "fails"]
+    results = await asyncio.gather(*(store.transact(work(name)) for name in names), return_exceptions=True)
+    assert runs == ["first", "reads", "fails", "first", "reads", "fails", "last", "fails"]
+    assert effects == ["first", "reads", "last"]
+    assert results[1] == [("first", 4)], "a read tells what its group's works wrote when they were run again"
+    assert [type(result) for result in results] == [int, list, ValueError, int, ValueError]
+    assert await store.transact(lambda tx: tx.all(ALL)) == [("first", 4), ("last", 7)]
+
+
 async def test_a_work_that_fails_first_in_its_group_leaves_nothing(store: SqliteStore) -> None:
     with pytest.raises(ValueError, match="on purpose"):
         await store.transact(fail_after_writing)

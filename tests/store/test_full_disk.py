@@ -67,3 +67,16 @@ async def test_only_those_that_fail_again_fail(store: SqliteStore) -> None:
     assert results[0] == 1
     assert isinstance(results[1], StoreFull)
     assert isinstance(results[2], tuple)
+
+
+async def test_a_work_that_fails_late_on_a_full_disk_leaves_nothing(store: SqliteStore) -> None:
+    await fill(store)
+
+    def change_and_fail(tx: Transaction) -> None:
+        tx.write("UPDATE thing SET name = -1 WHERE name = 1")
+        tx.write("UPDATE thing SET name = -2 WHERE name = 2")
+        raise ValueError("on purpose")
+
+    with pytest.raises(ValueError, match="on purpose"):
+        await store.transact(change_and_fail)
+    assert await store.transact(lambda tx: tx.one("SELECT count(*) FROM thing WHERE name < 0")) == (0,)

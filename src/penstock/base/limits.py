@@ -24,7 +24,9 @@ QUIET_REAL_MS = 60_000  # how long a wait for quiet lasts unless the caller says
 
 # --- the store
 GROUP_OPERATIONS = 1024  # operations that may join one commit group
+GUARDED_GROUPS = 1000  # groups with a savepoint per operation after one failed late: it may come often from now on
 WAL_CHECKPOINT_BYTES = 64 << 20  # the write-ahead log is checkpointed beyond this size
+WAL_EXTENT_BYTES = 1 << 20  # how much the log's file is made longer at once
 WAL_FULL_BYTES = 1 << 30  # and writes are refused beyond this one
 DISK_RESERVE_BYTES = 16 << 20  # free room below which writes are refused, so that deletes can still be logged
 READER_THREADS = 2  # long reads at once

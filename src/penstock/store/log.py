@@ -9,9 +9,12 @@ import sqlite3
 import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 
-from penstock.base.limits import DISK_RESERVE_BYTES, WAL_CHECKPOINT_BYTES, WAL_FULL_BYTES
+from penstock.base.limits import DISK_RESERVE_BYTES, WAL_CHECKPOINT_BYTES, WAL_EXTENT_BYTES, WAL_FULL_BYTES
 
 BUSY_MS = 5000  # how long a statement waits for another process that writes to the database, as sqlite3's default
 _logger = logging.getLogger("penstock.store")
@@ -31,7 +34,8 @@ class WriteAheadLog:
         self._file = os.open(f"{path}-wal", os.O_RDWR)
         self._shared = os.open(f"{path}-shm", os.O_RDONLY)
         self._frame_bytes = 24 + int(connection.execute("PRAGMA page_size").fetchone()[0])
-        self._sync_thread = ThreadPoolExecutor(1, "penstock-sync")
+        self._extent = os.fstat(self._file).st_size
+        self._sync_thread = _SyncThread(self._file)
         self._checkpoint_thread = ThreadPoolExecutor(1, "penstock-checkpoint")
         self._copying = False
         self._copy_from = WAL_CHECKPOINT_BYTES  # the length of the log from which on it is copied
@@ -41,7 +45,22 @@ class WriteAheadLog:
 
     def sync(self, ended: Ended) -> None:
         """Have the log reach the disk; ``ended`` is called in another thread."""
-        self._sync_thread.submit(_sync_file, self._file).add_done_callback(lambda f: ended(f.exception()))
+        self._sync_thread.sync(ended)
+
+    def extend(self) -> None:
+        """Write zeros ahead of the log, a piece at a time, so that a sync seldom has to write the file's size too.
+
+        Syncing what lies within a file took 0.12 ms where syncing what makes it longer took 0.26 ms, and far more on
+        a busy machine. SQLite takes zeros for the log's end (sqlite.org/fileformat2.html#walformat). Only on the
+        writer's thread, which must not be writing there itself.
+        """
+        used = self.bytes
+        if self._extent - used > WAL_EXTENT_BYTES // 4 or used > WAL_CHECKPOINT_BYTES:
+            return
+        end = os.fstat(self._file).st_size
+        with suppress(OSError):  # no room: the commit itself finds out
+            end += os.pwrite(self._file, bytes(WAL_EXTENT_BYTES), end)
+        self._extent = end
 
     @property
     def bytes(self) -> int:
@@ -110,13 +129,41 @@ class WriteAheadLog:
 
     def close_threads(self) -> None:
         """Wait for what is under way."""
-        self._sync_thread.shutdown(wait=True)
+        self._sync_thread.end()
         self._checkpoint_thread.shutdown(wait=True)
 
     def close_files(self) -> None:
         """Close the files; only once the connection is closed."""
         os.close(self._file)
         os.close(self._shared)
+
+
+class _SyncThread:
+    """A thread that syncs one file. (An executor's futures and locks take longer than the sync of a fast disk.)"""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+        self._wanted: SimpleQueue[Ended | None] = SimpleQueue()
+        self._thread = Thread(target=self._run, name="penstock-sync", daemon=True)
+        self._thread.start()
+
+    def sync(self, ended: Ended) -> None:
+        """Sync the file once more; ``ended`` is called in this thread."""
+        self._wanted.put(ended)
+
+    def _run(self) -> None:
+        while (ended := self._wanted.get()) is not None:
+            failure: BaseException | None = None
+            try:
+                _sync_file(self._file)
+            except OSError as error:
+                failure = error
+            ended(failure)
+
+    def end(self) -> None:
+        """Wait for what is under way."""
+        self._wanted.put(None)
+        self._thread.join()
 
 
 _FULLFSYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)  # macOS: only this reaches the disk itself

@@ -7,11 +7,12 @@ errors, reads, wake-ups) is held until then.
 
 Invariants:
 - at most one group is open (its transaction may have begun) and at most one is being synced;
-- a work's changes are undone alone, by a savepoint opened at its first write;
+- a work's changes are undone alone. Works seldom fail once they have written, so there is no savepoint for that: the
+  group is rolled back and its works are run again, then and for a while after with a savepoint for each;
 - when SQLite drops the whole transaction (a full disk), its works are run again, each in a transaction of its own.
 
 Rejected: a writer thread (a queue and two context switches per operation cost more than the work itself);
-``synchronous=FULL`` (the sync would run on the event loop).
+``synchronous=FULL`` (the sync would run on the event loop); a savepoint for every work (a tenth of an SQS send).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from penstock.base.errors import PenstockError, StoreError, StoreFull, StoreLost
-from penstock.base.limits import GROUP_OPERATIONS, READER_THREADS
+from penstock.base.limits import GROUP_OPERATIONS, GUARDED_GROUPS, READER_THREADS
 from penstock.store.log import WriteAheadLog
 from penstock.store.store import Done, Parameters, Reader, Row, Transaction
 from penstock.store.transaction import FULL_HINT, SqliteTransaction
@@ -40,10 +41,10 @@ _NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 class _Entry:
     """A work that ran in a group, and who waits for it."""
 
-    __slots__ = ("committed", "done", "effects", "error", "result", "work")
+    __slots__ = ("committed", "done", "effects", "error", "frees", "result", "work")
 
-    def __init__(self, work: Callable[[Transaction], Any], done: Done | None) -> None:
-        self.work, self.done = work, done
+    def __init__(self, work: Callable[[Transaction], Any], done: Done | None, frees: bool) -> None:
+        self.work, self.done, self.frees = work, done, frees
         self.committed = False  # it was run again by itself: nothing later can undo it
         self.result: Any = None
         self.error: BaseException | None = None
@@ -70,6 +71,7 @@ class SqliteStore:
         self._open: list[_Entry] = []
         self._syncing: list[_Entry] | None = None
         self._scheduled = False
+        self._guarded_groups = 0  # how many groups from now on have a savepoint for each work
         self._closed = False
         self._read_threads = ThreadPoolExecutor(READER_THREADS, "penstock-read")
         self._readers: list[sqlite3.Connection] = []
@@ -80,33 +82,47 @@ class SqliteStore:
         """Run a work now, in the open group; ``frees``: it gives room back, so it passes when the disk is full."""
         if self._closed:
             raise StoreError("the store is closed: the platform is stopping")
-        entry = _Entry(work, done)
+        entry = _Entry(work, done, frees)
+        self._run(entry)
+        self._admit(entry)
+
+    def _run(self, entry: _Entry) -> None:
         tx = self._tx
         changed_before = tx.changed
         tx.open_work()
-        if not tx.may_insert:
-            tx.may_insert = frees or self._has_room()
-            self._run(entry, changed_before)
-            tx.may_insert = self._has_room()
-        else:
-            self._run(entry, changed_before)
-        self._admit(entry)
-
-    def _run(self, entry: _Entry, changed_before: bool) -> None:
-        tx = self._tx
+        limited = not tx.may_insert
+        if limited:
+            tx.may_insert = entry.frees or self._has_room()
         try:
             entry.result = entry.work(tx)
-            tx.keep_work()
+            if tx.saved:
+                tx.keep_work()
+            entry.effects = tx.effects
         except Exception as error:
-            entry.error = error
-            if tx.begun and not self.connection.in_transaction:
-                tx.closed()
-                self._rerun([*self._open, entry])
-                return
-            tx.undo_work(changed_before)
+            self._failed(entry, error, changed_before)
+        if limited:
+            tx.may_insert = self._has_room()
+
+    def _failed(self, entry: _Entry, error: Exception, changed_before: bool) -> None:
+        tx = self._tx
+        entry.error = error
+        if tx.begun and not self.connection.in_transaction:
+            tx.closed()
+            self._rerun([*self._open, entry])
+        elif tx.undo_work(changed_before):
+            self._run_again([*self._open, entry])
+        else:
             entry.error = self._store_error(error)
-            tx.effects = []
-        entry.effects = tx.effects
+
+    def _run_again(self, entries: list[_Entry]) -> None:
+        """Run a group's works again, with a savepoint for each: one failed late, and their changes went with its."""
+        tx = self._tx
+        tx.guarded, self._guarded_groups = True, GUARDED_GROUPS
+        tx.changed = any(entry.committed for entry in entries)
+        for entry in entries:
+            if not entry.committed:
+                entry.result, entry.error, entry.effects = None, None, []
+                self._run(entry)
 
     def _admit(self, entry: _Entry) -> None:
         if not self._tx.changed and self._syncing is None and not self._open:
@@ -138,6 +154,9 @@ class SqliteStore:
             return  # the group goes on growing until the sync has ended
         tx, group = self._tx, self._open
         changed = tx.changed
+        if tx.guarded:
+            self._guarded_groups -= 1
+            tx.guarded = self._guarded_groups > 0
         if tx.begun:
             try:
                 self.connection.execute("COMMIT")
@@ -158,6 +177,7 @@ class SqliteStore:
         if log is None or not changed or not self._syncs:
             self._released(None)
             return
+        log.extend()
         loop = self._running_loop()
         log.sync(lambda failure: loop.call_soon_threadsafe(self._released, failure))
 
@@ -265,7 +285,7 @@ class SqliteStore:
         if not self.unsynced:
             return
         waiter: asyncio.Future[None] = self._running_loop().create_future()
-        self._open.append(_Entry(_nothing, lambda result, error: _set(waiter)))
+        self._open.append(_Entry(_nothing, lambda result, error: _set(waiter), False))
         if self._syncing is None and not self._scheduled:
             self._schedule()
         await waiter

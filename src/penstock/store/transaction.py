@@ -1,4 +1,4 @@
-"""The writer's connection, as one work after another sees it: lazy group transaction, lazy savepoints."""
+"""The writer's connection, as one work after another sees it: a lazy group transaction, savepoints where wanted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ FULL_HINT = "free some disk space, or delete or purge what is not needed; writes
 class SqliteTransaction:
     """The writer's connection, seen by one work at a time."""
 
-    __slots__ = ("_connection", "_depth", "_execute", "begun", "changed", "effects", "may_insert", "saved", "wrote")
+    __slots__ = (
+        "_connection", "_depth", "_execute", "begun", "changed", "effects", "guarded", "may_insert", "saved",
+        "wrote",
+    )  # fmt: skip
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -24,6 +27,7 @@ class SqliteTransaction:
         self._depth = 0
         self.begun = False  # the group's transaction
         self.changed = False  # anything written in the group
+        self.guarded = False  # each work gets a savepoint at its first write
         self.saved = False  # this work's savepoint
         self.wrote = False  # anything written by this work
         self.may_insert = True
@@ -52,8 +56,8 @@ class SqliteTransaction:
             self.begin()
         if not self.may_insert and sql.startswith("INSERT"):
             raise StoreFull(f"the disk is full: {FULL_HINT}")
-        if not self.saved:
-            if self.changed:
+        if not self.wrote:
+            if self.guarded and self.changed:
                 self._execute("SAVEPOINT work")
                 self.saved = True
             self.changed = self.wrote = True
@@ -114,17 +118,18 @@ class SqliteTransaction:
         if self.saved:
             self._execute("RELEASE work")
 
-    def undo_work(self, changed_before: bool) -> None:
-        """The work failed: its changes go."""
+    def undo_work(self, changed_before: bool) -> bool:
+        """The work failed: its changes go. True when there was no savepoint, and the changes of others are gone too."""
         if not self.wrote:
-            return
+            return False
         if self.saved:
             self._execute("ROLLBACK TO work")
             self._execute("RELEASE work")
-        else:  # nothing but this work had written in the group
-            self._execute("ROLLBACK")
-            self.begun = False
-            self.changed = changed_before
+            return False
+        self._execute("ROLLBACK")
+        self.begun = False
+        self.changed = changed_before
+        return changed_before
 
     def closed(self) -> None:
         """The group's transaction has ended."""
