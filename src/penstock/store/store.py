@@ -2,8 +2,8 @@
 
 A *work* is a plain function of a Transaction. It runs inline on the event loop, to its end, and may be run again
 (when its group lost its transaction: another work failed late, the disk was full); so it touches nothing but the
-transaction and gives its effects on memory to ``after``. Whoever waits for a work is answered only when the group it was computed from is
-durable, reads and errors included.
+transaction and gives its effects on memory to ``after``. Whoever waits for a work is answered only when the group it
+was computed from is durable, reads and errors included.
 """
 
 from __future__ import annotations
