@@ -96,13 +96,20 @@ class DataDirectoryInUse(StoreError):
 
 
 class DeliveryError(PenstockError):
-    """How one attempt of a delivery failed. ``code`` is AWS's error code where there is one."""
+    """How one attempt of a delivery failed.
 
-    def __init__(self, message: str, *, code: str = "", result: bytes | None = None) -> None:
+    ``code`` is AWS's error code where there is one, ``result`` what the target answered all the same, ``detail`` what
+    the journal is to tell of the attempt beside these.
+    """
+
+    def __init__(
+        self, message: str, *, code: str = "", result: bytes | None = None, detail: dict[str, Any] | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.code = code
         self.result = result
+        self.detail = detail or {}
 
 
 class RefusedForNow(DeliveryError):

@@ -196,11 +196,14 @@ class Context:
         if wakes.waiting(key):
             self.tx.after(lambda: wakes.wake(key, count))
 
-    def event(self, kind: str, source: str, payload: bytes, *, cause: int | None = None, id_: int | None = None) -> int:
+    def event(
+        self, kind: str, source: str, payload: bytes, *, cause: int | None = None, id_: int | None = None,
+        at: int | None = None,
+    ) -> int:  # fmt: skip
         """Record a fact in the journal and return its id.
 
         ``kind`` is "service:Operation", ``source`` the resource's ARN. Its cause is the invocation whose
-        environment made the call, unless given.
+        environment made the call, unless given. ``at`` is its moment, where that is not now.
         """
         call = self.call_
         if id_ is None:
@@ -209,7 +212,8 @@ class Context:
             cause = call.principal.run
         self.tx.write(
             INSERT_EVENT,
-            (id_, call.account, call.region, kind, source, self.now, cause, call.principal.arn, payload),
+            (id_, call.account, call.region, kind, source, self.now if at is None else at, cause, call.principal.arn,
+             payload),
         )
         return id_
 

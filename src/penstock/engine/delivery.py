@@ -107,7 +107,7 @@ class Deliveries:
         journal.failed_attempt(
             tx, delivery, ended=now, code=error.code, message=error.message, run=delivery.run, counted=not throttled
         )
-        outcome = Outcome(FAILED, error.code, error.message, error.result, delivery.run)
+        outcome = Outcome(FAILED, error.code, error.message, error.result, delivery.run, error.detail)
         exhausted = delivery.max_attempts is not None and delivery.attempts >= delivery.max_attempts
         if isinstance(error, Undeliverable) or (exhausted and not throttled):
             self.end(parts, tx, delivery, outcome, now)
@@ -125,7 +125,7 @@ class Deliveries:
         tx.write(
             "UPDATE delivery SET state = ?, due = ?, attempts = ?, started = ?, outcome = ? WHERE id = ?",
             (WAITING, due, delivery.attempts, delivery.started,
-             orjson.dumps({"code": error.code, "message": error.message[:2000]}).decode(), delivery.id),
+             orjson.dumps({"code": error.code, "message": error.message[:2000], **error.detail}).decode(), delivery.id),
         )  # fmt: skip
         tx.after(lambda: self._hint(delivery.target, due))
 

@@ -38,11 +38,12 @@ _logger = logging.getLogger("penstock.pump")
 
 @dataclass(slots=True)
 class Handled:
-    """How a batch ended: the ids (``Claimed.id``) that failed, and for the journal why."""
+    """How a batch ended: the ids (``Claimed.id``) that failed, and for the journal why and what is known of the run."""
 
     failed: frozenset[str] = frozenset()
     code: str = ""
     message: str = ""
+    detail: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)
@@ -50,7 +51,8 @@ class Consumer:
     """Somebody who takes batches from a source.
 
     ``window_ms`` is how long, in platform time, a batch waits to fill up; ``max_bytes`` bounds its records' sizes;
-    ``lease_ms`` None takes the source's own. ``accepts(record)`` is the filter: what it turns down is removed.
+    ``lease_ms`` None takes the source's own. ``accepts(record)`` is the filter: what it turns down is removed, and
+    ``why(record)`` tells the journal the reason.
     ``handle(records, run)`` runs the batch; a DeliveryError fails all of it.
     """
 
@@ -63,6 +65,7 @@ class Consumer:
     batch_size: int
     handle: Callable[[list[Claimed], int], Awaitable[Handled]]
     accepts: Callable[[dict[str, Any]], bool] | None = None
+    why: Callable[[dict[str, Any]], str] | None = None
     window_ms: int = 0
     max_bytes: int = 6 * 1024 * 1024
     max_concurrency: int = MAXIMUM_CONCURRENCY
@@ -132,6 +135,7 @@ class _Line:
                 kind=consumer.kind, source=consumer.source, target=consumer.target, at=cx.now, started=cx.now,
                 state=RUNNING if accepted else FILTERED, ended=None if accepted else cx.now, attempts=1,
                 due=cx.now, run=batch.run if accepted else None, detail={"consumer": consumer.id},
+                outcome=None if accepted or consumer.why is None else {"message": consumer.why(record.record)},
             )  # fmt: skip
             journal.insert(tx, delivery)
             if accepted:
@@ -216,9 +220,9 @@ class _Line:
                 journal.failed_attempt(
                     tx, delivery, ended=cx.now, code=handled.code, message=handled.message, run=batch.run
                 )
-                outcome = Outcome(FAILED, handled.code, handled.message, run=batch.run)
+                outcome = Outcome(FAILED, handled.code, handled.message, run=batch.run, detail=handled.detail)
             else:
-                outcome = Outcome(DELIVERED, run=batch.run)
+                outcome = Outcome(DELIVERED, run=batch.run, detail=handled.detail)
             journal.end(tx, delivery, outcome, cx.now)
 
     def _handled(self, task: asyncio.Task[None]) -> None:

@@ -5,9 +5,12 @@ with their number; ``compile_filters`` turns an event source mapping's filter cr
 """
 
 from penstock.engine.pattern.errors import PatternError
-from penstock.engine.pattern.filters import compile_filters
+from penstock.engine.pattern.filters import compile_filters, explain_filters
 from penstock.engine.pattern.index import Index
 from penstock.engine.pattern.matcher import Demand, Explanation, Pattern, compile
 from penstock.engine.pattern.values import parse_event
 
-__all__ = ["Demand", "Explanation", "Index", "Pattern", "PatternError", "compile", "compile_filters", "parse_event"]
+__all__ = [
+    "Demand", "Explanation", "Index", "Pattern", "PatternError", "compile", "compile_filters", "explain_filters",
+    "parse_event",
+]  # fmt: skip

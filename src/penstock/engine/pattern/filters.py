@@ -33,6 +33,14 @@ def compile_filters(
     return lambda record: any(one.passes(record) for one in filters)
 
 
+def explain_filters(criteria: Mapping[str, Any], *, payload: str = "body") -> Callable[[Mapping[str, Any]], str]:
+    """Why these filters, each of them, turn a record down: a sentence for a record that ``compile_filters`` refuses."""
+    filters = [_Filter(compile(one.get("Pattern") or "{}"), payload) for one in criteria.get("Filters") or ()]
+    if len(filters) == 1:
+        return filters[0].why
+    return lambda record: "; ".join(f"filter {number}: {one.why(record)}" for number, one in enumerate(filters, 1))
+
+
 class _Filter:
     def __init__(self, pattern: Pattern, payload: str) -> None:
         self._pattern = pattern
@@ -41,12 +49,25 @@ class _Filter:
         self._json = any(path.startswith(payload + ".") for path in pattern.wanted)
 
     def passes(self, record: Mapping[str, Any]) -> bool:
+        read = self._read(record)
+        return read is not None and self._pattern.matches(read)
+
+    def why(self, record: Mapping[str, Any]) -> str:
+        """Why a record passes or does not."""
+        read = self._read(record)
+        if read is not None:
+            return self._pattern.why(read).reason
+        wanted, found = ("JSON", "text") if self._json else ("text", "JSON")
+        return f"the {self._payload} is {found}; the pattern is for a {self._payload} of {wanted}"
+
+    def _read(self, record: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The record with its payload in the format of the pattern; None when it is of the other."""
         if not (self._plain or self._json):
-            return self._pattern.matches(record)
+            return record
         value = _json_or_text(record.get(self._payload))
         if isinstance(value, (dict, list)) != self._json:
-            return False
-        return self._pattern.matches({**record, self._payload: value})
+            return None
+        return {**record, self._payload: value}
 
 
 def _json_or_text(value: Any) -> Any:

@@ -27,6 +27,7 @@ from penstock.engine.pattern.values import (
 )
 
 SHOWN_VALUES = 5  # values of a field that an explanation shows
+SHOWN_CHARACTERS = 100  # of each of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,8 @@ def _demand(path: str, conditions: Sequence[Condition], values: Sequence[Field])
 def _shown(leaf: Leaf) -> Any:
     if isinstance(leaf, LongNumber):
         return leaf.text
+    if isinstance(leaf, str) and len(leaf) > SHOWN_CHARACTERS:
+        return f"{leaf[:SHOWN_CHARACTERS]}…"
     return int(leaf) if isinstance(leaf, float) and leaf.is_integer() and abs(leaf) < 1e16 else leaf
 
 

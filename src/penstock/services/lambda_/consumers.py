@@ -9,12 +9,12 @@ from penstock.base.names import uuid_of
 from penstock.engine.access import root
 from penstock.engine.compute import Invocation
 from penstock.engine.context import Call, Context, Parts, WaitingContext
-from penstock.engine.pattern.filters import compile_filters
+from penstock.engine.pattern.filters import compile_filters, explain_filters
 from penstock.engine.pump import Consumer, Handled
 from penstock.engine.source import Claimed
 from penstock.services.lambda_ import records
 from penstock.services.lambda_.errors import InvalidRuntime, ResourceNotFound, TooManyRequests
-from penstock.services.lambda_.invocations import error_of, execute
+from penstock.services.lambda_.invocations import error_of, execute, run_facts
 from penstock.services.lambda_.mapping_rules import PARTIAL, MappingRow, mapping_of
 from penstock.services.lambda_.rules import POLLERS_AT_MOST, MalformedResponse, Reference, batch_failures
 
@@ -88,8 +88,8 @@ def consumer_of(cx: WaitingContext, mapping: MappingRow) -> Consumer:
     return Consumer(
         id=mapping.uuid, kind=MAPPING, source=mapping.source, target=mapping.function_arn, account=mapping.account,
         region=mapping.region, batch_size=settings["BatchSize"], handle=batches.handle,
-        accepts=compile_filters(criteria) if criteria else None, window_ms=window * 1000,
-        max_concurrency=scaling.get("MaximumConcurrency") or POLLERS_AT_MOST,
+        accepts=compile_filters(criteria) if criteria else None, why=explain_filters(criteria) if criteria else None,
+        window_ms=window * 1000, max_concurrency=scaling.get("MaximumConcurrency") or POLLERS_AT_MOST,
     )  # fmt: skip
 
 
@@ -115,16 +115,18 @@ class Batches:
             raise Undeliverable(error.message, code=str(error.code)) from error
         except (TooManyRequests, InvalidRuntime) as error:
             raise Throttled(error.message, code=str(error.code)) from error
+        known = run_facts(result)
         if result.function_error:
             code, message = error_of(result)
-            return Handled(ids, code, message)
+            return Handled(ids, code, message, known)
         if not self._partial:
-            return Handled()
+            return Handled(detail=known)
         try:
             failed = batch_failures(result.payload, ids)
         except MalformedResponse as error:
-            return Handled(ids, "MalformedBatchResponse", f"the whole batch counts as failed: {error}")
-        return Handled(frozenset(failed), "BatchItemFailure" if failed else "", "the function reported it as failed")
+            return Handled(ids, "MalformedBatchResponse", f"the whole batch counts as failed: {error}", known)
+        code = "BatchItemFailure" if failed else ""
+        return Handled(frozenset(failed), code, "the function reported it as failed", known)
 
 
 def no_backoff(attempts: int) -> int:

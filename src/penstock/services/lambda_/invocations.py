@@ -170,7 +170,7 @@ async def _enqueue(cx: WaitingContext, loaded: Loaded, payload: bytes) -> None:
 def _record(cx: Context, loaded: Loaded, run: int, payload: bytes, started: int, result: InvocationResult) -> None:
     """Journal a synchronous run: the event is the run itself."""
     row = loaded.row
-    cx.event("lambda:Invoke", row.arn, payload, id_=run)
+    cx.event("lambda:Invoke", row.arn, payload, id_=run, at=started)
     code, message = error_of(result)
     delivery = Delivery(
         id=cx.names.id(), event=run, account=row.account, region=row.region, kind="lambda:sync",
@@ -182,10 +182,16 @@ def _record(cx: Context, loaded: Loaded, run: int, payload: bytes, started: int,
 
 
 def facts(result: InvocationResult) -> dict[str, Any]:
-    """What the journal tells of a run."""
+    """What the journal tells of an invocation."""
+    known = {"StatusCode": 200, "ExecutedVersion": result.version, **run_facts(result)}
+    if result.function_error:
+        known["FunctionError"] = result.function_error
+    return known
+
+
+def run_facts(result: InvocationResult) -> dict[str, Any]:
+    """What the journal tells of a run, whoever asked for it."""
     known: dict[str, Any] = {
-        "StatusCode": 200,
-        "ExecutedVersion": result.version,
         "duration_ms": round(result.duration_ms, 2),
         "billed_ms": result.billed_ms,
         "max_memory_mb": result.max_memory_mb,
@@ -193,8 +199,6 @@ def facts(result: InvocationResult) -> dict[str, Any]:
     }
     if result.init_ms is not None:
         known["init_ms"] = round(result.init_ms, 2)
-    if result.function_error:
-        known["FunctionError"] = result.function_error
     return known
 
 

@@ -16,7 +16,7 @@ from penstock.engine.journal import Delivery
 from penstock.services.lambda_ import asynchronous, records
 from penstock.services.lambda_.asynchronous import ASYNC
 from penstock.services.lambda_.errors import InvalidRuntime, ResourceNotFound, TooManyRequests
-from penstock.services.lambda_.invocations import error_of, execute, facts
+from penstock.services.lambda_.invocations import error_of, execute, facts, run_facts
 from penstock.services.lambda_.rules import ASYNC_PAYLOAD_BYTES
 
 
@@ -56,5 +56,5 @@ class FunctionTarget:
             raise Throttled(error.message, code=str(error.code)) from error
         if result.function_error:
             code, message = error_of(result)
-            raise RefusedForNow(message, code=code, result=result.payload)
+            raise RefusedForNow(message, code=code, result=result.payload, detail=run_facts(result))
         return {"result": result.payload, **facts(result)}
