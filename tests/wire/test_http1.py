@@ -132,6 +132,16 @@ async def test_a_large_body_goes_to_a_file_that_is_gone_after_the_answer(tmp_pat
         assert server.calls.seen[0].request["Bucket"] == "bucket"
 
 
+async def test_a_body_that_finds_no_room_is_answered_so_however_long_it_is(tmp_path: Path) -> None:
+    no_folder = tmp_path / "file"
+    no_folder.write_text("a disk that takes nothing")
+    async with serving(spool=no_folder) as server:
+        head = f"PUT /bucket/key HTTP/1.1\r\nHost: s3.localhost\r\nContent-Length: 9000000\r\n{CLOSE}\r\n\r\n"
+        [(status, _, body)] = answers(await server.exchange(head.encode() + b"x" * 9_000_000))
+        assert (status, b"free disk space" in body) == (503, True)
+        assert server.calls.seen == []
+
+
 async def test_an_upload_that_breaks_off_leaves_no_file(tmp_path: Path) -> None:
     async with serving(spool=tmp_path) as server:
         _, writer = await asyncio.open_connection("127.0.0.1", server.port)
