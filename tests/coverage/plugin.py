@@ -1,7 +1,8 @@
 """pytest's part of the coverage pages: one record per process, merged at the end, compared with docs/coverage.
 
-Each worker of pytest-xdist hands its record to the controller. Only a run of all tests that all passed is compared:
-what was not run proves nothing. Such a run leaves its record behind, and ``make docs`` makes the pages from it.
+Each worker of pytest-xdist hands its record to the controller. Only a run of all tests that all passed is compared
+(those of the committed pages aside): what was not run proves nothing. Such a run leaves its record behind, and
+``make docs`` makes the pages from it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from tests.coverage.recorder import Recorder
 
 RECORDER = pytest.StashKey[Recorder]()
 FOUND = pytest.StashKey[list[str]]()
+FAILED = pytest.StashKey[list[str]]()
+_OF_THE_PAGES = "tests/coverage/test_pages.py"
 _OUTPUT = "penstock_coverage"
 
 
@@ -30,12 +33,32 @@ def pytest_configure(config: pytest.Config) -> None:
     """A record that is empty yet."""
     config.stash[RECORDER] = Recorder()
     config.stash[FOUND] = []
+    config.stash[FAILED] = []
+    config.pluginmanager.register(_Failures(config.stash[FAILED]))
 
 
 @pytest.fixture(scope="session")
 def recorder(request: pytest.FixtureRequest) -> Recorder:
     """What this process's tests have had services do so far."""
     return request.config.stash[RECORDER]
+
+
+class _Failures:
+    """Collects what failed, of all workers."""
+
+    def __init__(self, failed: list[str]) -> None:
+        self._failed = failed
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note a failure."""
+        if report.failed and not report.nodeid.startswith(_OF_THE_PAGES):
+            self._failed.append(report.nodeid)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests of the committed pages while new ones are about to be made."""
+    if config.getoption("--record-only"):
+        items[:] = [item for item in items if not item.nodeid.startswith(_OF_THE_PAGES)]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -91,7 +114,8 @@ def _everything_passed(session: pytest.Session) -> bool:
     asked = ("keyword", "markexpr", "lf", "deselect", "ignore", "ignore_glob", "collectonly", "stepwise")
     everything = config.args_source == config.ArgsSource.TESTPATHS
     whole = everything and not any(config.getoption(name, None) for name in asked)
-    return whole and session.exitstatus == pytest.ExitCode.OK and not session.testsfailed
+    finished = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+    return whole and finished and not config.stash[FAILED]
 
 
 def recorded(path: Path = RECORD) -> Recorder:

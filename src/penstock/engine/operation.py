@@ -8,7 +8,8 @@
 
 ``def`` is one transaction; ``async def`` may wait. Every member of the operation's input in the API model is
 executed (the function reads it), *kept* (stored and given back, without effect) or *refused*: the dispatcher
-answers a request that sets a refused member with an error naming it and what to do instead.
+answers a request that sets a refused member with an error naming it and what to do instead. A kept member may stand
+inside another: ``kept={"Attributes.Policy"}``. docs/coverage tells which of it tests confirmed.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def disable_rule(cx: Context, request: Request) -> Response:
     return {}
 
 
-@operation
+@operation(kept={"Force"})
 def delete_rule(cx: Context, request: Request) -> Response:
     """Delete a rule, which must have no targets; one that does not exist is no error. ``Force`` changes nothing: it
     is for rules that AWS services manage, and there are none."""

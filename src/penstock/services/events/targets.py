@@ -52,7 +52,7 @@ def put_targets(cx: Context, request: Request) -> Response:
     return {"FailedEntryCount": 0, "FailedEntries": []}
 
 
-@operation
+@operation(kept={"Force"})
 def remove_targets(cx: Context, request: Request) -> Response:
     """Take targets off a rule; ids it does not have are no error. ``Force`` is for rules that AWS services manage."""
     bus = records.bus_of(cx, request.get("EventBusName"))

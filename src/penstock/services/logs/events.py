@@ -18,7 +18,7 @@ _FOREVER = 1 << 53  # a timestamp later than any
 _BACKWARD_SINCE = 1_704_067_200_000  # 2024-01-01: FilterLogEvents goes backward only from there on, as on AWS
 
 
-@operation
+@operation(kept={"unmask"})  # nothing is masked
 async def get_log_events(cx: WaitingContext, request: Request) -> Response:
     """A page of one stream's events, oldest first, with tokens to go on in either direction.
 
@@ -58,7 +58,7 @@ async def get_log_events(cx: WaitingContext, request: Request) -> Response:
     }
 
 
-@operation
+@operation(kept={"interleaved", "unmask"})  # AWS ignores the first; nothing is masked
 async def filter_log_events(cx: WaitingContext, request: Request) -> Response:
     """A page of the events of a group that a filter pattern takes, over all its streams or some, by time.
 

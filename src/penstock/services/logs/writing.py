@@ -28,7 +28,10 @@ _WRITTEN = (
 )
 
 
-@operation(refused={"entity": "leave it out: Application Signals' entities are not here"})
+@operation(
+    kept={"sequenceToken"},  # AWS ignores it
+    refused={"entity": "leave it out: Application Signals' entities are not here"},
+)
 def put_log_events(cx: Context, request: Request) -> Response:
     """Write a batch of events to a stream; those too old, expired or too new are named in the answer and left out.
 

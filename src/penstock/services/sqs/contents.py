@@ -99,16 +99,18 @@ def _check_name(name: str) -> None:
 
 def trace_of(attributes: Attributes) -> str | None:
     """The X-Ray trace header among message system attributes; InvalidParameterValue for any other of them."""
+    trace: str | None = None
     for name, value in attributes.items():
         if name != "AWSTraceHeader":
             raise InvalidParameterValue(f"Message system attribute name '{name}' is invalid.")
-        if value.get("DataType") != "String" or not value.get("StringValue"):
+        if value.get("StringListValues") or value.get("BinaryListValues"):
+            raise InvalidParameterValue("Message attribute list values in SendMessage operation are not supported.")
+        if value.get("DataType") != "String" or not value.get("StringValue") or value.get("BinaryValue"):
             raise InvalidParameterValue(
                 f"Message (system) attribute '{name}' must contain a non-empty value of type 'String'."
             )
-        trace: str = value["StringValue"]
-        return trace
-    return None
+        trace = value["StringValue"]
+    return trace
 
 
 def digest_of_attributes(attributes: Attributes) -> str:

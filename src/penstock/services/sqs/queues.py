@@ -25,7 +25,10 @@ from penstock.services.sqs.storage import Counts, counts, few
 COUNTED_INLINE: Final = 2000  # messages that are counted inside a transaction; more are counted in a thread
 
 
-@operation(kept={"tags"})
+_KEPT: Final = frozenset(f"Attributes.{name}" for name in attributes.KEPT)
+
+
+@operation(kept=_KEPT | {"tags"})
 def create_queue(cx: Context, request: Request) -> Response:
     """Create a queue; one that exists with the same values of the given attributes is given back.
 
@@ -207,7 +210,7 @@ def _attributes(queue: Queue, names: frozenset[str], counted: Counts | None) -> 
     return {"Attributes": {name: value for name, value in told.items() if name in names}}
 
 
-@operation
+@operation(kept=_KEPT)
 def set_queue_attributes(cx: Context, request: Request) -> Response:
     """Change attributes of a queue; at once, where AWS takes up to a minute.
 
