@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from penstock.base.errors import DeliveryError
 from penstock.engine.context import Context, WaitingContext
 from penstock.engine.journal import Delivery, Outcome
 from penstock.engine.service import DeliveryKind, Service
@@ -19,7 +18,7 @@ class Book:
     attempted: list[tuple[str, bytes, int]] = field(default_factory=list)
     ended: list[tuple[int, Outcome]] = field(default_factory=list)
     replies: list[tuple[dict[str, Any], Outcome]] = field(default_factory=list)
-    refusals: dict[str, list[DeliveryError]] = field(default_factory=dict)
+    refusals: dict[str, list[Exception]] = field(default_factory=dict)
     hold: Any = None  # an asyncio.Event that attempts wait for
 
 

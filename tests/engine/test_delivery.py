@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from penstock.base.errors import RefusedForNow, Throttled, Undeliverable
+from penstock.base.errors import ApiError, RefusedForNow, Throttled, Undeliverable
 from penstock.engine.context import Context
 from penstock.engine.journal import DELIVERED, EXPIRED, FAILED, RUNNING, WAITING
 from tests.engine.bench_service import SHELF, WORKS, Book
@@ -51,6 +51,28 @@ async def test_a_store_target_that_refuses_is_tried_again_after_its_back_off(tmp
         await on.settle()
         assert await on.states() == [(DELIVERED, 3)]
         assert len(book(on, "shelf").accepted) == 1
+
+
+async def test_an_error_of_the_targets_service_ends_the_delivery_and_not_who_emitted_it(tmp_path: Path) -> None:
+    async with engine(tmp_path, SHELF, WORKS) as on:
+        book(on, "shelf").refusals[SHELF_ARN] = [ApiError("there is no such shelf", code="NotThere")]
+        await emit(on, SHELF_ARN)
+        assert await on.states() == [(FAILED, 1)]
+        assert book(on, "shelf").ended[0][1].code == "NotThere"
+
+
+async def test_a_mistake_in_a_target_fails_its_attempt_and_holds_up_no_other_delivery(tmp_path: Path) -> None:
+    async with engine(tmp_path, SHELF, WORKS) as on:
+        on.clock.freeze()
+        book(on, "shelf").refusals[SHELF_ARN] = [KeyError("group"), KeyError("group")]
+        await emit(on, SHELF_ARN, b"one")
+        await emit(on, f"{SHELF_ARN}2", b"two", not_before=on.clock.now() + 1000)
+        await on.advance(1000)
+        assert book(on, "shelf").accepted == [(f"{SHELF_ARN}2", b"two")]
+        await on.advance(60_000)
+        assert await on.states() == [(DELIVERED, 3), (DELIVERED, 1)]
+        kept = await on.store.transact(lambda tx: tx.all("SELECT code, message FROM attempt"))
+        assert kept == [("InternalFailure", "KeyError: 'group'")] * 2
 
 
 async def test_a_code_target_runs_after_the_commit_with_its_attempt_counted_before(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from penstock.base.errors import DeliveryError, RefusedForNow, StoreError, Throttled, Undeliverable
+from penstock.base.errors import ApiError, DeliveryError, RefusedForNow, StoreError, Throttled, Undeliverable
 from penstock.base.names import Arn, uuid_of
 from penstock.engine import journal
 from penstock.engine.access import root
@@ -27,6 +27,9 @@ _logger = logging.getLogger("penstock.delivery")
 
 # Store targets that accept inside each other (a bus on a bus); deeper ones wait for the relay.
 SHORT_WAY_DEPTH = 4
+
+# What code raises that has a mistake in it. What the store raises is none: it has to reach the store.
+_MISTAKES = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 _EARLIER = "SELECT 1 FROM delivery WHERE target = ? AND order_key = ? AND state < 2 LIMIT 1"
 
@@ -95,6 +98,11 @@ class Deliveries:
             return error
         except StoreError as error:
             return Throttled(str(error), code="ThrottlingException")
+        except ApiError as error:
+            return Undeliverable(error.message, code=error.code)
+        except _MISTAKES as error:
+            # Of one target: neither its emitter fails for it, nor what else the relay has in hand.
+            return refusal(error)
         finally:
             self._depth -= 1
         return None

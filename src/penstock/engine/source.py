@@ -49,7 +49,7 @@ class StoreTarget(Protocol):
     """A target that only writes to the store: it accepts a delivery exactly once, in one transaction."""
 
     def accept(self, cx: Context, delivery: Delivery, payload: bytes) -> None:
-        """Take the delivery; RefusedForNow, Throttled or Undeliverable when it cannot."""
+        """Take the delivery; RefusedForNow or Throttled when it cannot now, Undeliverable or an ApiError when never."""
 
 
 class CodeTarget(Protocol):

@@ -211,6 +211,16 @@ def test_what_a_gone_target_cannot_take_goes_to_the_dead_letter_queue_at_once(sh
         assert "RETRY_ATTEMPTS" not in one
 
 
+def test_a_target_whose_arn_can_name_nothing_fails_alone(shop: Shop) -> None:
+    dead = {"DeadLetterConfig": {"Arn": shop.queue("dead")}}
+    arns = [shop.arn("lambda", "layer:a b"), shop.arn("sqs", "q/move/1"), shop.arn("logs", "stream")]
+    targets = [{"Id": str(number), "Arn": arn, **dead} for number, arn in enumerate(arns)]
+    shop.rule("r", {"source": ["shop"]}, {"Id": "well", "Arn": shop.queue("well")}, *targets)
+    shop.put({"total": 1})
+    assert len(shop.messages("well")) == 1
+    assert {attributes(message)["TARGET_ARN"] for message in shop.messages("dead")} == set(arns)
+
+
 def test_events_pass_to_a_bus_of_another_account_and_region(shop: Shop, platform: Any) -> None:
     other = Shop(platform, region="eu-west-1", account="111111111111")
     bus = other.events.create_event_bus(Name="their-bus")["EventBusArn"]

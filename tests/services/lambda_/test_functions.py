@@ -94,6 +94,7 @@ async def test_what_is_not_executed_is_refused_by_name(
         ({"Role": "arn:aws:iam::999999999999:role/other"}, "InvalidParameterValueException", "Cross-account"),
         ({"Layers": ["arn:aws:lambda:us-east-1:000000000000:layer:no:1"]}, "InvalidParameterValueException", "exist"),
         ({"Role": "role"}, "ValidationException", "regular expression"),
+        ({"DeadLetterConfig": {"TargetArn": "arn:aws:sqs:q"}}, "InvalidParameterValueException", "arn:aws:sqs:q is"),
     ],
 )
 async def test_what_aws_refuses_is_refused(

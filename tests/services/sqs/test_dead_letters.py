@@ -8,6 +8,7 @@ from penstock.base.errors import Undeliverable
 from penstock.base.names import id_of, uuid_of
 from penstock.engine.journal import Delivery
 from penstock.services.sqs import SERVICE
+from penstock.services.sqs.errors import InvalidParameterValue, MissingParameter
 from penstock.services.sqs.source import Queues
 from penstock.services.sqs.target import QueueTarget
 from tests.services.sqs.alone import ACCOUNT, REGION, Alone, redrive
@@ -112,9 +113,8 @@ def test_a_delivery_to_a_fifo_queue_keeps_its_rules(sqs: Alone) -> None:
     for _ in range(2):
         deliver(sqs, "q.fifo", MessageGroupId="g")
     assert sqs.counts(url) == (1, 0, 0), "the second one is a duplicate"
-    with pytest.raises(Undeliverable, match="MessageGroupId") as error:
+    with pytest.raises(MissingParameter, match="MessageGroupId"):
         deliver(sqs, "q.fifo")
-    assert error.value.code == "MissingParameter"
 
 
 def test_what_a_queue_would_refuse_and_a_queue_that_is_gone_cannot_be_delivered_to(sqs: Alone) -> None:
@@ -122,7 +122,7 @@ def test_what_a_queue_would_refuse_and_a_queue_that_is_gone_cannot_be_delivered_
     with pytest.raises(Undeliverable) as error:
         deliver(sqs, "nothing")
     assert error.value.code == "AWS.SimpleQueueService.NonExistentQueue"
-    with pytest.raises(Undeliverable, match="1024 bytes"):
+    with pytest.raises(InvalidParameterValue, match="1024 bytes"):
         deliver(sqs, "q", payload=b"x" * 1025)
 
 

@@ -196,12 +196,15 @@ def _check_environment(variables: Mapping[str, str]) -> None:
 def _check_dead_letter(target: str) -> None:
     if not target:
         return
-    arn = Arn.parse(target)
-    if arn.service == "sns":
+    try:
+        arn = Arn.parse(target)
+    except ValueError:
+        arn = None
+    if arn is not None and arn.service == "sns":
         raise Unsupported(
             "DeadLetterConfig.TargetArn: SNS topics are not supported yet; name the ARN of a standard SQS queue"
         )
-    if arn.service != "sqs" or arn.resource.endswith(".fifo"):
+    if arn is None or arn.service != "sqs" or arn.resource.endswith(".fifo"):
         raise InvalidParameterValue(
             f"The provided target arn {target} is invalid: name the ARN of a standard SQS queue."
         )

@@ -27,10 +27,7 @@ class FunctionTarget:
 
     def accept(self, cx: Context, delivery: Delivery, payload: bytes) -> None:
         """Take a delivery of another service into the function's queue; its outcome is the function's."""
-        try:
-            row = records.get(cx, records.reference_of_arn(delivery.target))
-        except ResourceNotFound as error:
-            raise Undeliverable(error.message, code=str(error.code)) from error
+        row = records.get(cx, records.reference_of_arn(delivery.target))
         if len(payload) > ASYNC_PAYLOAD_BYTES:
             raise Undeliverable(
                 f"Request must be smaller than {ASYNC_PAYLOAD_BYTES} bytes for the InvokeFunction operation",

@@ -15,7 +15,6 @@ from penstock.base.errors import Undeliverable
 from penstock.base.names import Arn, uuid_of
 from penstock.engine.context import Context
 from penstock.engine.journal import Delivery
-from penstock.services.logs.errors import ResourceNotFound
 from penstock.services.logs.rules import EVENT_BYTES, EVENT_LARGEST
 from penstock.services.logs.writing import append
 
@@ -34,10 +33,7 @@ class GroupTarget:
             raise Undeliverable(
                 f"Log event too large: more than {EVENT_LARGEST} bytes", code="InvalidParameterException"
             )
-        try:
-            append(cx, group, uuid_of(delivery.event), [(moment, message)])
-        except ResourceNotFound as error:
-            raise Undeliverable(error.message, code=str(error.code)) from error
+        append(cx, group, uuid_of(delivery.event), [(moment, message)])
 
 
 def _event(payload: bytes, now: int) -> tuple[int, str]:

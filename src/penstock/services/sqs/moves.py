@@ -87,13 +87,18 @@ def _emit(cx: Context, task: int, source_arn: str, event: int, not_before: int |
     cx.deliver(kind=KIND.name, to=f"{source_arn}/move/{task}", event=event, source=source_arn, not_before=not_before)
 
 
+def task_of(target: str) -> int:
+    """The task that a delivery of ``KIND`` goes to, by its target."""
+    return int(target.rpartition("/")[2])
+
+
 @operation
 def cancel_message_move_task(cx: Context, request: Request) -> Response:
     """Stop a running task; what it has moved stays moved.
 
     docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_CancelMessageMoveTask.html
     """
-    task, source = _task_of(request["TaskHandle"])
+    task, source = _read_handle(request["TaskHandle"])
     _source(cx, source)
     row = cx.one("SELECT status, moved FROM sqs_move WHERE id = ? AND source = ?", (task, source))
     if row is None:
@@ -145,7 +150,7 @@ def _handle(task: int, source_arn: str) -> str:
     return b64encode(orjson.dumps({"taskId": str(task), "sourceArn": source_arn})).decode()
 
 
-def _task_of(handle: str) -> tuple[int, str]:
+def _read_handle(handle: str) -> tuple[int, str]:
     try:
         told = orjson.loads(b64decode(handle, validate=True))
         task, source = told["taskId"], told["sourceArn"]

@@ -6,7 +6,7 @@ and ``AWSTraceHeader``. The MessageId is that of the hop, so that one event can 
 
 from __future__ import annotations
 
-from penstock.base.errors import ApiError, Undeliverable
+from penstock.base.errors import Undeliverable
 from penstock.engine.context import Context
 from penstock.engine.journal import Delivery
 from penstock.services.sqs import moves
@@ -20,24 +20,22 @@ class QueueTarget:
     """Queues as a target of deliveries; also a move task, which delivers its slices to itself."""
 
     def accept(self, cx: Context, delivery: Delivery, payload: bytes) -> None:
-        """Put the payload into the queue; Undeliverable when it is gone or refuses it for good."""
-        arn, _, task = delivery.target.partition("/move/")
-        if task:
-            moves.move(cx, int(task))
+        """Put the payload into the queue; Undeliverable or the ApiError of a send when it can never be put there."""
+        if delivery.kind == moves.KIND.name:
+            moves.move(cx, moves.task_of(delivery.target))
             return
-        queue = by_arn(cx, arn)
+        queue = by_arn(cx, delivery.target)
         if queue is None:
-            raise Undeliverable(f"The queue {arn} does not exist.", code="AWS.SimpleQueueService.NonExistentQueue")
+            raise Undeliverable(
+                f"The queue {delivery.target} does not exist.", code="AWS.SimpleQueueService.NonExistentQueue"
+            )
         detail = delivery.detail
         event = delivery.event
         if delivery.payload is not None:
             # Not the event's own payload: what the queue holds is a fact of its own, caused by this hop.
             event = cx.event(delivery.kind, queue.arn, payload, cause=delivery.id)
-        try:
-            deliver_body(
-                cx, queue, payload, event=event, message=delivery.id, attributes=detail.get("MessageAttributes"),
-                trace=detail.get("AWSTraceHeader"), group=detail.get("MessageGroupId"),
-                dedup=detail.get("MessageDeduplicationId"), sender=SENDER,
-            )  # fmt: skip
-        except ApiError as error:
-            raise Undeliverable(error.message, code=error.code) from error
+        deliver_body(
+            cx, queue, payload, event=event, message=delivery.id, attributes=detail.get("MessageAttributes"),
+            trace=detail.get("AWSTraceHeader"), group=detail.get("MessageGroupId"),
+            dedup=detail.get("MessageDeduplicationId"), sender=SENDER,
+        )  # fmt: skip
