@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -28,6 +28,7 @@ from typing import Any, Literal, TypeVar
 from penstock.base.errors import PenstockError, StoreError, StoreFull, StoreLost
 from penstock.base.limits import GROUP_OPERATIONS, GUARDED_GROUPS, READER_THREADS
 from penstock.store.log import WriteAheadLog
+from penstock.store.migrations import Script, migrate
 from penstock.store.store import Done, Parameters, Reader, Row, Transaction
 from penstock.store.transaction import FULL_HINT, SqliteTransaction
 
@@ -49,6 +50,33 @@ class _Entry:
         self.result: Any = None
         self.error: BaseException | None = None
         self.effects: list[Callable[[], None]] = []
+
+
+def open_store(
+    path: Path | None, scripts: Sequence[Script], *, durability: Durability = "full",
+    lost: Callable[[StoreLost], None] | None = None,
+) -> SqliteStore:  # fmt: skip
+    """A store whose schema is up to date; StoreError, with what to do, when the file is damaged or has no room."""
+    try:
+        store = SqliteStore(path, durability=durability, lost=lost)
+        migrate(store.connection, scripts, path)
+    except sqlite3.Error as error:
+        code = error.sqlite_errorcode & 0xFF if hasattr(error, "sqlite_errorcode") else 0
+        raise _cannot_open(path, code, error) from error
+    return store
+
+
+def _cannot_open(path: Path | None, code: int, error: sqlite3.Error) -> StoreError:
+    if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        return StoreError(
+            f"{path} is damaged ({error}): put a copy of the data directory back, save what `sqlite3 {path} .recover`"
+            " still finds, or move the directory away and start with a new one"
+        )
+    if code in _NO_ROOM:
+        return StoreFull(f"{path} cannot be opened ({error}): free some disk space and start again")
+    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
+        return StoreError(f"{path} cannot be written ({error}): look at who owns it and its directory, or use --data")
+    return StoreError(f"{path} cannot be opened ({error}): is another program using it?")
 
 
 class SqliteStore:
@@ -189,7 +217,7 @@ class SqliteStore:
         self.groups_synced += 1
         self._finish(group)
         if (self._open or self._tx.begun) and not self._scheduled:
-            self._commit()
+            self._schedule()
         if self._log is not None:
             if not self._tx.may_insert:
                 self._tx.may_insert = self._log.has_room()
@@ -321,6 +349,11 @@ class SqliteStore:
         self.connection.close()
         if self._log is not None:
             self._log.close_files()
+
+    @property
+    def lacks_pages(self) -> bool:
+        """Whether inserts are refused until something is deleted, which would help."""
+        return self._log is not None and not self._tx.may_insert and self._log.lacks_pages()
 
     def _has_room(self) -> bool:
         return self._log is None or self._log.has_room()
