@@ -268,6 +268,25 @@ async def test_a_deleted_mapping_takes_nothing_more(tmp_path: Path, bench: Bench
             await on.call("GetEventSourceMapping", UUID=at.uuid)
 
 
+async def test_the_last_of_changes_made_at_once_counts(tmp_path: Path, bench: Benches) -> None:
+    async with bench(tmp_path, real_queues=True) as on:
+        await on.function()
+        at = await shop(on)
+        await at.map()
+        for last in (True, False):
+            flips = [on.call("UpdateEventSourceMapping", UUID=at.uuid, Enabled=on_) for on_ in (not last, last)]
+            await asyncio.gather(*flips)
+            await at.send("one")
+            await on.settle()
+            assert await at.left() == ((0, 0) if last else (1, 0))
+        await asyncio.gather(
+            on.call("UpdateEventSourceMapping", UUID=at.uuid, Enabled=True),
+            on.call("DeleteEventSourceMapping", UUID=at.uuid),
+        )
+        await on.settle()
+        assert await at.left() == (1, 0)
+
+
 async def test_a_mapping_whose_function_is_gone_leaves_the_queue_alone_until_it_is_back(
     tmp_path: Path, bench: Benches
 ) -> None:

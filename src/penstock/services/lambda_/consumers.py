@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Final
+
 import orjson
 
 from penstock.base.errors import Throttled, Undeliverable
-from penstock.base.names import uuid_of
+from penstock.base.names import DEFAULT_ACCOUNT, DEFAULT_REGION, uuid_of
 from penstock.engine.access import root
 from penstock.engine.compute import Invocation
 from penstock.engine.context import Call, Context, Parts, WaitingContext
 from penstock.engine.pattern.filters import compile_filters, explain_filters
-from penstock.engine.pump import Consumer, Handled
+from penstock.engine.pump import MAXIMUM_CONCURRENCY, Consumer, Handled
 from penstock.engine.source import Claimed
 from penstock.services.lambda_ import records
 from penstock.services.lambda_.errors import InvalidRuntime, ResourceNotFound, TooManyRequests
 from penstock.services.lambda_.invocations import error_of, execute, run_facts
-from penstock.services.lambda_.mapping_rules import PARTIAL, MappingRow, mapping_of
-from penstock.services.lambda_.rules import POLLERS_AT_MOST, MalformedResponse, Reference, batch_failures
+from penstock.services.lambda_.mapping_rules import FIND, PARTIAL, MappingRow, mapping_of
+from penstock.services.lambda_.rules import MalformedResponse, Reference, batch_failures
 
-MAPPING = "lambda:mapping"  # the kind of the hops that a mapping makes
+MAPPING: Final = "lambda:mapping"  # the kind of the hops that a mapping makes
 
-_COLUMNS = "uuid, account, region, source, function, enabled, settings, tags, modified"
-_ROW = f"SELECT {_COLUMNS} FROM lambda_mapping WHERE uuid = ?"
-_EVERY = "SELECT uuid FROM lambda_mapping ORDER BY uuid"
-_OF_FUNCTION = "SELECT uuid FROM lambda_mapping WHERE account = ? AND region = ? AND function = ?"
+_EVERY: Final = "SELECT uuid FROM lambda_mapping ORDER BY uuid"
+_OF_FUNCTION: Final = "SELECT uuid FROM lambda_mapping WHERE account = ? AND region = ? AND function = ?"
 
 
 def start(parts: Parts) -> None:
-    """Take up every enabled mapping after a start."""
+    """Take up every enabled mapping after a start, one by one."""
     ticket = parts.work.begin("lambda mappings start", "")
+    call = Call(records.NAME, "TakeUp", {}, DEFAULT_ACCOUNT, DEFAULT_REGION, root(DEFAULT_ACCOUNT), "")
+    cx = WaitingContext(parts, call)
 
     async def take_up() -> None:
         try:
-            for (uuid,) in await parts.store.transact(lambda tx: tx.all(_EVERY)):
-                await _switch(parts, uuid)
+            for (uuid,) in await cx.transact(lambda inner: inner.all(_EVERY)):
+                await cx.transact(partial(follow, uuid=uuid))
         finally:
             parts.work.end(ticket)
 
@@ -41,55 +44,45 @@ def start(parts: Parts) -> None:
 
 
 def reconcile(cx: Context, reference: Reference) -> None:
-    """A function has come, gone or changed: its mappings follow, once that is durable."""
+    """A function has come or gone: its mappings follow."""
     for (uuid,) in cx.all(_OF_FUNCTION, (reference.account, reference.region, reference.name)):
         follow(cx, uuid)
 
 
 def follow(cx: Context, uuid: str) -> None:
-    """A mapping's row has changed: its consumer follows, once that is durable."""
-    parts, account = cx.parts, cx.account
+    """A mapping or its function has changed: once that is durable its consumer is what the rows say here.
 
-    def effect() -> None:
-        ticket = parts.work.begin(f"mapping {uuid} changes", account)
-
-        async def change() -> None:
-            try:
-                await _switch(parts, uuid)
-            finally:
-                parts.work.end(ticket)
-
-        parts.spawn(change(), f"lambda mapping {uuid}")
-
-    cx.after(effect)
+    Read in the transaction that changed them and done in the order of commits, so that the last change counts. What
+    the consumer has taken before, it finishes.
+    """
+    consumer, pump = _wanted(cx, uuid), cx.parts.pump
+    cx.after(lambda: pump.stop(uuid) if consumer is None else pump.start(consumer))
 
 
-async def _switch(parts: Parts, uuid: str) -> None:
-    """Stop a mapping's consumer, then start one as the row says now. What the old one has taken it finishes."""
-    parts.pump.stop(uuid)
-    row = await parts.store.transact(lambda tx: tx.one(_ROW, (uuid,)))
-    if row is None:
-        return
-    mapping = mapping_of(row)
-    call = Call("lambda", "Mapping", {}, mapping.account, mapping.region, root(mapping.account), parts.names.uuid())
-    cx = WaitingContext(parts, call)
-    exists = await cx.transact(lambda inner: records.find(inner, mapping.account, mapping.region, mapping.function))
-    if mapping.enabled and exists is not None:
-        parts.pump.start(consumer_of(cx, mapping))
+def _wanted(cx: Context, uuid: str) -> Consumer | None:
+    """The consumer that a mapping should have now: none when it is gone or disabled, or its function is not there."""
+    row = cx.one(FIND, (uuid,))
+    mapping = mapping_of(row) if row is not None else None
+    if mapping is None or not mapping.enabled:
+        return None
+    if records.find(cx, mapping.account, mapping.region, mapping.function) is None:
+        return None
+    return consumer_of(cx.parts, mapping)
 
 
-def consumer_of(cx: WaitingContext, mapping: MappingRow) -> Consumer:
+def consumer_of(parts: Parts, mapping: MappingRow) -> Consumer:
     """The pump's consumer that a mapping is."""
     settings = mapping.settings
     criteria = settings.get("FilterCriteria")
-    window = settings.get("MaximumBatchingWindowInSeconds") or 0
     scaling = settings.get("ScalingConfig") or {}
-    batches = Batches(cx, mapping)
+    call = Call(records.NAME, "Mapping", {}, mapping.account, mapping.region, root(mapping.account), parts.names.uuid())
     return Consumer(
         id=mapping.uuid, kind=MAPPING, source=mapping.source, target=mapping.function_arn, account=mapping.account,
-        region=mapping.region, batch_size=settings["BatchSize"], handle=batches.handle,
+        region=mapping.region, batch_size=settings["BatchSize"],
+        handle=Batches(WaitingContext(parts, call), mapping).handle,
         accepts=compile_filters(criteria) if criteria else None, why=explain_filters(criteria) if criteria else None,
-        window_ms=window * 1000, max_concurrency=scaling.get("MaximumConcurrency") or POLLERS_AT_MOST,
+        window_ms=settings["MaximumBatchingWindowInSeconds"] * 1000,
+        max_concurrency=scaling.get("MaximumConcurrency") or MAXIMUM_CONCURRENCY,
     )  # fmt: skip
 
 

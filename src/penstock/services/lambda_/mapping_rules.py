@@ -25,6 +25,8 @@ from penstock.services.lambda_.rules import (
     function_arn,
 )
 
+COLUMNS: Final = "uuid, account, region, source, function, enabled, settings, tags, modified"
+FIND: Final = f"SELECT {COLUMNS} FROM lambda_mapping WHERE uuid = ?"
 PARTIAL: Final = "ReportBatchItemFailures"
 
 # Executed. Each is given back as it was set.
@@ -96,7 +98,7 @@ class MappingRow:
 
 
 def mapping_of(row: tuple[Any, ...]) -> MappingRow:
-    """A row as a MappingRow."""
+    """A row of ``COLUMNS`` as a MappingRow."""
     uuid, account, region, source, function, enabled, settings, tags, modified = row
     return MappingRow(
         uuid, account, region, source, function, bool(enabled), orjson.loads(settings), orjson.loads(tags), modified

@@ -15,6 +15,8 @@ from penstock.services.lambda_.configuration import FunctionRow
 from penstock.services.lambda_.errors import InvalidParameterValue, ResourceConflict, ResourceNotFound
 from penstock.services.lambda_.mapping_rules import (
     AT_CREATION,
+    COLUMNS,
+    FIND,
     KEPT,
     REFUSED,
     SETTINGS,
@@ -27,11 +29,9 @@ from penstock.services.lambda_.mapping_rules import (
 from penstock.services.lambda_.rules import page, parse_reference
 from penstock.services.lambda_.tags import check_tags
 
-_COLUMNS = "uuid, account, region, source, function, enabled, settings, tags, modified"
-_FIND = f"SELECT {_COLUMNS} FROM lambda_mapping WHERE uuid = ? AND account = ? AND region = ?"
-_LIST = f"SELECT {_COLUMNS} FROM lambda_mapping WHERE account = ? AND region = ? ORDER BY uuid"
+_LIST = f"SELECT {COLUMNS} FROM lambda_mapping WHERE account = ? AND region = ? ORDER BY uuid"
 _SAME = "SELECT uuid FROM lambda_mapping WHERE source = ? AND account = ? AND region = ? AND function = ?"
-_PUT = f"INSERT OR REPLACE INTO lambda_mapping ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)"
+_PUT = f"INSERT OR REPLACE INTO lambda_mapping ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)"
 
 
 @operation(kept=KEPT, refused=REFUSED)
@@ -116,7 +116,7 @@ def _put(cx: Context, mapping: MappingRow) -> None:
 
 
 def _find(cx: Context, uuid: str) -> MappingRow:
-    row = cx.one(_FIND, (uuid, cx.account, cx.region))
+    row = cx.one(f"{FIND} AND account = ? AND region = ?", (uuid, cx.account, cx.region))
     if row is None:
         raise ResourceNotFound("The resource you requested does not exist.")
     return mapping_of(row)

@@ -47,15 +47,12 @@ RETRY_MS: Final = (60_000, 120_000)
 THROTTLE_MS: Final = (1_000, 300_000)  # the first wait and the longest
 ERROR_MESSAGE_BYTES: Final = 1024  # of a dead letter's ErrorMessage
 
-# --- mappings: .../dg/services-sqs-parameters.html and services-sqs-scaling.html
+# --- mappings: .../dg/services-sqs-parameters.html; how they scale is the pump's
 BATCH_SIZE: Final = 10
 BATCH_SIZE_STANDARD: Final = 10_000
 BATCH_SIZE_FIFO: Final = 10
 BATCH_SIZE_WITHOUT_WINDOW: Final = 10
 FILTERS: Final = 5
-POLLERS: Final = 5  # batches at a time when a mapping becomes active
-POLLERS_PER_MINUTE: Final = 300  # more of them while there are messages
-POLLERS_AT_MOST: Final = 1250
 
 DEFAULT_PAGE: Final = 50  # MaxItems of listings, which never give more
 

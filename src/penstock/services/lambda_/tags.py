@@ -46,16 +46,18 @@ def list_tags(cx: Context, request: Request) -> Response:
     return {"Tags": _read(cx, request["Resource"])}
 
 
-def _mapping_uuid(arn: str) -> str | None:
-    kind, _, uuid = Arn.parse(arn).resource.partition(":")
-    return uuid if kind == "event-source-mapping" else None
+def _mapping(arn: str) -> tuple[str, str, str] | None:
+    """Account, region and UUID of the mapping that an ARN names; None when it names a function."""
+    parsed = Arn.parse(arn)
+    kind, _, uuid = parsed.resource.partition(":")
+    return (parsed.account, parsed.region, uuid) if kind == "event-source-mapping" else None
 
 
 def _read(cx: Context, arn: str) -> dict[str, str]:
-    uuid = _mapping_uuid(arn)
-    if uuid is None:
+    mapping = _mapping(arn)
+    if mapping is None:
         return get(cx, reference_of_arn(arn)).tags
-    row = cx.one("SELECT tags FROM lambda_mapping WHERE uuid = ?", (uuid,))
+    row = cx.one("SELECT tags FROM lambda_mapping WHERE account = ? AND region = ? AND uuid = ?", mapping)
     if row is None:
         raise ResourceNotFound("The resource you requested does not exist.")
     tags: dict[str, str] = orjson.loads(row[0])
@@ -63,8 +65,11 @@ def _read(cx: Context, arn: str) -> dict[str, str]:
 
 
 def _write(cx: Context, arn: str, tags: dict[str, str]) -> None:
-    uuid = _mapping_uuid(arn)
-    if uuid is None:
+    mapping = _mapping(arn)
+    if mapping is None:
         put(cx, replace(get(cx, reference_of_arn(arn)), tags=tags))
     else:
-        cx.write("UPDATE lambda_mapping SET tags = ? WHERE uuid = ?", (orjson.dumps(tags).decode(), uuid))
+        cx.write(
+            "UPDATE lambda_mapping SET tags = ? WHERE account = ? AND region = ? AND uuid = ?",
+            (orjson.dumps(tags).decode(), *mapping),
+        )
