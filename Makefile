@@ -12,7 +12,7 @@ WORKERS ?= auto
 KILLS ?= 500
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test checks lint types tests quick crash bench docs lock format wheel clean
+.PHONY: help demo test checks lint types tests quick clients crash bench docs lock format wheel clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ tests: $(DEV) ## every test, in parallel
 
 quick: $(DEV) ## the tests that take under a minute together
 	$(BIN)/pytest -q -n $(WORKERS) --dist worksteal -m "not slow and not crash"
+
+clients: $(DEV) ## once: install SDKs of other languages and SAM; `make test` runs their tests from then on
+	@$(BIN)/python -m tests.clients
 
 crash: $(DEV) ## kill servers under load, KILLS=500 times, and check that nothing acknowledged is lost
 	PENSTOCK_TEST_KILLS=$(KILLS) $(BIN)/pytest -q tests/crash

@@ -1,0 +1,7 @@
+"""``make clients``."""
+
+import sys
+
+from .preparing import prepare_all
+
+sys.exit(prepare_all())
