@@ -55,7 +55,7 @@ def test_a_tree_shows_hops_attempts_and_what_they_caused() -> None:
     lines = [line.strip() for line in text.splitlines()]
     assert lines[0].startswith("sqs:SendMessage  queue orders  300 B")
     assert "→ function payment  delivered in 31 ms after 2 ms  300 B, 2 attempts, batch of 5" in lines[1]
-    assert "✗ attempt 1  12 ms  CardDeclined: no money" in lines[2]
+    assert "✗ attempt 1  12 ms  14:13:20.000  CardDeclined: no money" in lines[2]
     assert "sqs:SendMessage  queue receipts" in lines[3]
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from rich.console import Console
 
+PAYLOAD_LINES: Final = 24  # of a payload in a tree
+PAYLOAD_WIDTH: Final = 120  # characters of each of them
 STATE_STYLES: Final[Mapping[str, str]] = {
     "delivered": "green", "failed": "bold red", "expired": "bold red", "waiting": "yellow", "running": "cyan",
     "filtered": "dim",
@@ -34,6 +37,19 @@ def print_json_line(value: Any) -> None:
     """One JSON document on one line, for programs that follow."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
     sys.stdout.flush()
+
+
+def payload_text(payload: str, truncated: bool) -> str:
+    """A payload to be read: JSON with a member a line, a few lines of anything; what is left out is counted."""
+    with suppress(ValueError, RecursionError):
+        payload = json.dumps(json.loads(payload), indent=2, ensure_ascii=False)
+    lines = [line if len(line) <= PAYLOAD_WIDTH else f"{line[:PAYLOAD_WIDTH]}…" for line in payload.splitlines()]
+    shown = lines[:PAYLOAD_LINES]
+    if len(lines) > len(shown):
+        shown.append(f"… {len(lines) - len(shown)} more lines")
+    elif truncated:
+        shown.append("…")
+    return "\n".join(shown)
 
 
 def size(count: int) -> str:

@@ -6,6 +6,9 @@
     │  └─ sqs:SendMessage  queue receipts …                                 what the hop's invocation caused
     └─ → …
 
+With why and payloads in the trace, an event's line is followed by the rules of the bus that took it (below the hop
+where a rule has sent it to another bus), and lines by what they carried.
+
 Everything appears once: what several events of a batch caused hangs under the first of them, and the others say so.
 """
 
@@ -18,21 +21,26 @@ from typing import Any
 from rich.text import Text
 from rich.tree import Tree
 
-from penstock.cli.show import STATE_STYLES, clock_time, duration, resource, size
+from penstock.cli.reasons import reasons
+from penstock.cli.show import STATE_STYLES, clock_time, duration, payload_text, resource, size
 
 View = Mapping[str, Any]
 REDRIVE = "sqs:redrive"  # a hop into a dead-letter queue: its attempts are receives
+ROUTED = "events:target"  # a hop that a rule made
 
 
-def event_tree(trace: View) -> list[Tree]:
-    """One tree per root of the trace."""
-    return _Growing(trace).trees()
+def event_tree(trace: View, *, logs: bool = False) -> list[Tree]:
+    """One tree per root of the trace; ``logs``: with the log streams of runs."""
+    return _Growing(trace, logs).trees()
 
 
 class _Growing:
     """The trees while they grow: what was shown already, and where everything hangs."""
 
-    def __init__(self, trace: View) -> None:
+    def __init__(self, trace: View, logs: bool) -> None:
+        self._logs = logs
+        self._now = trace.get("now")
+        self._why = {(one["eventId"], one["bus"]): one for one in trace.get("explanations", ())}
         self._roots = trace["roots"]
         self._events = {event["eventId"]: event for event in trace["events"]}
         self._hops: dict[str, list[View]] = {}
@@ -50,7 +58,7 @@ class _Growing:
         grown = []
         for root in self._roots:
             if root in self._events and root not in self._shown:
-                tree = Tree(event_line(self._events[root]), guide_style="dim")
+                tree = Tree(_with_payload(event_line(self._events[root]), self._events[root]), guide_style="dim")
                 self._below_event(tree, self._events[root])
                 grown.append(tree)
         return grown
@@ -58,16 +66,27 @@ class _Growing:
     def _event(self, tree: Tree, event: View) -> None:
         if event["eventId"] in self._shown:
             return
-        self._below_event(tree.add(event_line(event)), event)
+        self._below_event(tree.add(_with_payload(event_line(event), event)), event)
 
     def _below_event(self, tree: Tree, event: View) -> None:
         self._shown.add(event["eventId"])
+        self._rules(tree, event["eventId"], event["source"])
         for hop in self._hops.get(event["eventId"], ()):
-            self._hop(tree.add(hop_line(hop)), hop)
+            self._hop(tree.add(_with_payload(hop_line(hop, self._now), hop)), hop)
         for caused in self._caused.get(event["eventId"], ()):
             self._event(tree, caused)
 
+    def _rules(self, branch: Tree, event: str, bus: str) -> None:
+        explanation = self._why.get((event, bus))
+        if explanation is not None:
+            reasons(branch, explanation)
+
     def _hop(self, branch: Tree, hop: View) -> None:
+        if hop["kind"] == ROUTED:
+            self._rules(branch, hop["eventId"], hop["target"])
+        stream = _outcome(hop).get("log_stream")
+        if self._logs and stream:
+            branch.add(Text(f"log stream {stream}", style="dim"))
         failed = hop.get("failed", ())
         if len(failed) != 1 or failed[0].get("runId") != hop.get("runId"):  # else the hop's own line has said it
             for number, attempt in enumerate(failed, 1):
@@ -97,8 +116,15 @@ def event_line(event: View) -> Text:
     )  # fmt: skip
 
 
-def hop_line(hop: View) -> Text:
-    """A hop: where to, how it stands, how long it took, how often it was tried."""
+def _with_payload(line: Text, carried: View) -> Text:
+    """A line with the payload of its event or hop below it, where the trace has it."""
+    if "payload" not in carried:
+        return line
+    return line.append("\n").append(payload_text(carried["payload"], bool(carried.get("payloadTruncated"))), "cyan")
+
+
+def hop_line(hop: View, now: float | None = None) -> Text:
+    """A hop: where to, how it stands, how long it took, how often it was tried. ``now`` is the trace's own moment."""
     moved = hop["kind"] == REDRIVE
     state = "moved" if moved and hop["state"] == "delivered" else hop["state"]
     text = Text.assemble("→ ", resource(hop["target"]), "  ", (state, STATE_STYLES.get(hop["state"], "")))
@@ -112,11 +138,15 @@ def hop_line(hop: View) -> Text:
     if hop.get("orderKey"):
         details.append(f"in order of {hop['orderKey']}")
     if hop["state"] == "waiting" and hop.get("due"):
-        details.append(f"next attempt {clock_time(hop['due'])}")
+        wait = "" if now is None else f" (in {duration(max(hop['due'] - now, 0))})"
+        details.append(f"next attempt {clock_time(hop['due'])}{wait}")
+    if hop["kind"] == ROUTED:
+        details.append(f"by {resource(hop['source'])}")
     details += _measured(hop)
     text.append("  " + ", ".join(details), "dim")
     if hop.get("code") or hop.get("message"):
-        text.append("  " + ": ".join(part for part in (hop.get("code"), hop.get("message")) if part), "red")
+        style = "dim" if hop["state"] == "filtered" else "red"
+        text.append("  " + ": ".join(part for part in (hop.get("code"), hop.get("message")) if part), style)
     if hop["state"] in ("failed", "expired") and hop.get("deadLetter"):
         text.append(f"  dead letter: {resource(hop['deadLetter'])}", "yellow")
     return text
@@ -127,6 +157,7 @@ def attempt_line(attempt: View, number: int) -> Text:
     took = duration(attempt["ended"] - attempt["started"])
     uncounted = "" if attempt["counted"] else " (throttled: does not count)"
     text = Text.assemble(("✗ ", "red"), f"attempt {number}{uncounted}  ", (took, "dim"), "  ")
+    text.append(f"{clock_time(attempt['started'])}  ", "dim")
     return text.append(": ".join(part for part in (attempt["code"], attempt["message"]) if part), "red")
 
 
@@ -138,9 +169,13 @@ def _took(hop: View) -> str:
     return f" in {duration(ran)}" + (f" after {duration(waited)}" if waited >= 0.001 else "")
 
 
+def _outcome(hop: View) -> dict[str, Any]:
+    return dict(json.loads(hop["outcome"])) if hop.get("outcome") else {}
+
+
 def _measured(hop: View) -> list[str]:
     """What a function's invocation said of itself."""
-    outcome = json.loads(hop["outcome"]) if hop.get("outcome") else {}
+    outcome = _outcome(hop)
     found = []
     if isinstance(outcome.get("init_ms"), int | float):
         found.append(f"cold start {duration(outcome['init_ms'] / 1000)}")

@@ -85,9 +85,10 @@ def test_event_pattern(cx: Context, request: Request) -> Response:
 def explain_event(cx: Context, request: Request) -> Response:
     """Why each rule of a bus took an event or did not, computed now from the event as it was put.
 
-    ``EventId`` is the event's; ``EventBusName`` a name or ARN, else the bus it was put on. The answer has
-    ``EventBusArn`` and ``Rules``: Name, Arn, State, Matched, Reason (a sentence), Alternatives (per combination of
-    ``$or`` the demands: Path, Conditions, Met, Found, Count). ResourceNotFound when the event or the bus is gone.
+    ``EventId`` is the event's; ``EventBusName`` a name or ARN, else the bus it was put on. ``After`` is a rule's name
+    and ``Limit`` a number of rules, for those who go on from ``Next``. The answer has ``EventBusArn`` and ``Rules``:
+    Name, Arn, State, Matched, Reason (a sentence), Alternatives (per combination of ``$or`` the demands: Path,
+    Conditions, Met, Found, Count). ResourceNotFound when the event or the bus is gone.
     """
     id_ = id_of(request["EventId"])
     row = cx.one(_EVENT, (id_,)) if id_ is not None else None
@@ -96,8 +97,10 @@ def explain_event(cx: Context, request: Request) -> Response:
     account, region, source, payload = row
     bus = records.bus_of(cx.within(account, region), request.get("EventBusName") or source)
     value = parse_event(payload)
-    found = records.rules(cx, bus, "", "", -1)
-    return {"EventBusArn": bus.arn, "Rules": [_explained(bus, rule, value) for rule in found]}
+    limit = request.get("Limit", -1)
+    found = records.rules(cx, bus, "", request.get("After", ""), limit)
+    answer: Response = {"EventBusArn": bus.arn, "Rules": [_explained(bus, rule, value) for rule in found]}
+    return answer | ({"Next": found[-1].name} if len(found) == limit else {})
 
 
 def _explained(bus: Bus, rule: Rule, event: dict[str, Any]) -> dict[str, Any]:

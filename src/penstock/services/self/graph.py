@@ -15,6 +15,7 @@ from penstock.services.self.views import events_of, hop_views, sliced
 from penstock.store.store import Reader
 
 STEPS = 1000  # steps from cause to effect that are followed at most
+PAYLOAD_CHARACTERS = 4096  # of each payload of a trace
 
 _EVENTS = "SELECT id FROM event WHERE id IN ({})"
 _HOPS = "SELECT id, run FROM delivery WHERE event IN ({})"
@@ -28,7 +29,7 @@ WHERE attempt.run IN ({})
 """
 
 
-def trace(reader: Reader, id_: int, limit: int, *, from_roots: bool) -> dict[str, Any] | None:
+def trace(reader: Reader, id_: int, limit: int, *, from_roots: bool, payloads: bool = False) -> dict[str, Any] | None:
     """The graph under an event, a run or a hop (or under what came from outside and led to it); None: no such id."""
     roots = _ids(sliced(reader, _EVENTS, [id_])) or causes(reader, [id_])
     if not roots:
@@ -40,8 +41,8 @@ def trace(reader: Reader, id_: int, limit: int, *, from_roots: bool) -> dict[str
     return {
         "roots": [uuid_of(root) for root in roots],
         "causes": [uuid_of(event) for event in before],
-        "events": events_of(reader, found),
-        "hops": hop_views(reader, "event", found),
+        "events": events_of(reader, found, payloads=PAYLOAD_CHARACTERS if payloads else 0),
+        "hops": hop_views(reader, "event", found, payloads=PAYLOAD_CHARACTERS if payloads else 0),
         "truncated": truncated,
     }
 

@@ -5,14 +5,15 @@ All of it reads in a thread, on the last durable state, so that looking never sl
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from penstock.engine.context import WaitingContext
 from penstock.engine.journal import STATES
 from penstock.engine.operation import Request, Response, operation
-from penstock.services.self import graph
+from penstock.services.self import explaining, graph
 from penstock.services.self.errors import NotFound
-from penstock.services.self.rules import journal_id, milliseconds
+from penstock.services.self.rules import journal_id, milliseconds, seconds
 from penstock.services.self.views import EVENT, event_view, events_of, hop_views
 from penstock.store.store import Reader
 
@@ -74,7 +75,7 @@ async def get_event(cx: WaitingContext, request: Request) -> Response:
         row = reader.one("SELECT payload FROM event WHERE id = ?", (id_,))
         return {
             "event": events[0],
-            "hops": hop_views(reader, "event", [id_], payloads=True),
+            "hops": hop_views(reader, "event", [id_], payloads=sys.maxsize),
             **_payload(row[0] if row else None),
         }
 
@@ -98,9 +99,13 @@ async def trace_event(cx: WaitingContext, request: Request) -> Response:
     """Everything an event caused, and with ``fromRoots`` everything that what caused it caused."""
     id_ = journal_id(request["eventId"])
     limit = request.get("limit", DEFAULT_GRAPH)
-    found = await cx.read(lambda reader: graph.trace(reader, id_, limit, from_roots=bool(request.get("fromRoots"))))
+    from_roots, payloads = bool(request.get("fromRoots")), bool(request.get("payloads"))
+    found = await cx.read(lambda reader: graph.trace(reader, id_, limit, from_roots=from_roots, payloads=payloads))
     if found is None:
         raise _not_found(request["eventId"])
+    found["now"] = seconds(cx.now)
+    if request.get("why"):
+        found["explanations"] = await explaining.explanations(cx, found)
     return found
 
 

@@ -43,13 +43,28 @@ def event_view(row: Row) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def events_of(reader: Reader, ids: Sequence[int]) -> list[dict[str, Any]]:
-    """Those of these events that the journal has."""
-    return [event_view(row) for row in sliced(reader, f"{EVENT} WHERE event.id IN ({{}}) ORDER BY event.id", ids)]
+def events_of(reader: Reader, ids: Sequence[int], *, payloads: int = 0) -> list[dict[str, Any]]:
+    """Those of these events that the journal has; ``payloads`` many characters of the payload of each."""
+    found = [event_view(row) for row in sliced(reader, f"{EVENT} WHERE event.id IN ({{}}) ORDER BY event.id", ids)]
+    if payloads:
+        begun = "SELECT id, substr(payload, 1, {}) FROM event WHERE payload IS NOT NULL AND id IN ({{}})"
+        texts = {uuid_of(row[0]): row[1] for row in sliced(reader, begun.format(payloads * 4 + 4), ids)}
+        found = [event | _text(texts.get(event["eventId"]), payloads) for event in found]
+    return found
 
 
-def hop_views(reader: Reader, column: str, ids: Sequence[int], *, payloads: bool = False) -> list[dict[str, Any]]:
-    """The hops of which ``column`` (id, event, run) is one of these ids, each with its failed attempts."""
+def _text(payload: bytes | None, characters: int) -> dict[str, Any]:
+    if payload is None:
+        return {}
+    text = payload.decode(errors="replace")
+    return {"payload": text[:characters]} | ({"payloadTruncated": True} if len(text) > characters else {})
+
+
+def hop_views(reader: Reader, column: str, ids: Sequence[int], *, payloads: int = 0) -> list[dict[str, Any]]:
+    """The hops of which ``column`` (id, event, run) is one of these ids, each with its failed attempts.
+
+    ``payloads``: so many characters of what each target got, where that is not the event's own payload.
+    """
     rows = sliced(reader, f"{HOP} WHERE delivery.{column} IN ({{}}) ORDER BY delivery.id", ids)
     failed: dict[int, list[dict[str, Any]]] = {}
     of_hops = [row[0] for row in rows]
@@ -65,7 +80,7 @@ def _attempt_view(row: Row) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _hop_view(row: Row, failed: list[dict[str, Any]], payloads: bool) -> dict[str, Any]:
+def _hop_view(row: Row, failed: list[dict[str, Any]], payloads: int) -> dict[str, Any]:
     outcome = orjson.loads(row[16]) if row[16] else {}
     waits = row[5] < 2
     view = {
@@ -77,8 +92,8 @@ def _hop_view(row: Row, failed: list[dict[str, Any]], payloads: bool) -> dict[st
         "message": outcome.pop("message", "") or None, "failed": failed,
         "outcome": orjson.dumps(outcome).decode() if outcome else None,
     }  # fmt: skip
-    if payloads and row[17] is not None:
-        view["payload"] = row[17].decode(errors="replace")
+    if payloads:
+        view |= _text(row[17], payloads)
     return {name: value for name, value in view.items() if value is not None}
 
 
