@@ -19,6 +19,7 @@ class Book:
     ended: list[tuple[int, Outcome]] = field(default_factory=list)
     replies: list[tuple[dict[str, Any], Outcome]] = field(default_factory=list)
     refusals: dict[str, list[Exception]] = field(default_factory=dict)
+    endings: list[Exception] = field(default_factory=list)  # raised when a delivery ends
     hold: Any = None  # an asyncio.Event that attempts wait for
 
 
@@ -47,6 +48,8 @@ class CodeSide:
 
 def ended(cx: Context, delivery: Delivery, outcome: Outcome) -> None:
     book: Book = cx.memory
+    if book.endings:
+        raise book.endings.pop(0)
     cx.after(lambda: book.ended.append((delivery.id, outcome)))
 
 

@@ -6,7 +6,9 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from penstock.base.errors import ApiError, RefusedForNow, Throttled, Undeliverable
+import pytest
+
+from penstock.base.errors import ApiError, RefusedForNow, StoreFull, Throttled, Undeliverable
 from penstock.engine.context import Context
 from penstock.engine.journal import DELIVERED, EXPIRED, FAILED, RUNNING, WAITING
 from tests.engine.bench_service import SHELF, WORKS, Book
@@ -87,6 +89,28 @@ async def test_a_code_target_runs_after_the_commit_with_its_attempt_counted_befo
         await on.settle()
         assert await on.states() == [(DELIVERED, 1)]
         assert book(on, "works").ended[0][1].result == b"done x"
+
+
+async def test_how_an_attempt_ended_is_kept_as_soon_as_the_disk_has_room_for_it(tmp_path: Path) -> None:
+    async with engine(tmp_path, SHELF, WORKS) as on:
+        book(on, "works").endings = [StoreFull("no room")]
+        await emit(on, WORKS_ARN, b"x")
+        await on.settle()
+        assert await on.states() == [(DELIVERED, 1)]
+        assert [outcome.result for _, outcome in book(on, "works").ended] == [b"done x"]
+
+
+async def test_an_end_that_fails_by_mistake_is_logged_and_taken_up_at_the_next_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with engine(tmp_path, SHELF, WORKS) as on:
+        book(on, "works").endings = [KeyError("detail")]
+        await emit(on, WORKS_ARN, b"x")
+        await on.settle()
+        assert await on.states() == [(RUNNING, 1)]
+        assert "could not be written down" in caplog.text
+    async with engine(tmp_path, SHELF, WORKS) as on:
+        assert await on.states() == [(WAITING, 1)]
 
 
 async def test_attempts_end_with_their_maximum(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.base.clock import Timer
-from penstock.base.errors import DeliveryError
+from penstock.base.errors import DeliveryError, StoreError
 from penstock.base.names import Arn
 from penstock.engine import journal
 from penstock.engine.access import root
@@ -33,6 +33,7 @@ CONCURRENCY_STEP = 5  # more batches at once
 CONCURRENCY_STEP_MS = 1000  # machine ms between two steps
 MAXIMUM_CONCURRENCY = 1250  # batches at once of one consumer
 
+_NO_ROOM_S = 1.0  # machine seconds until a change that the store had no room for is tried again
 _logger = logging.getLogger("penstock.pump")
 
 
@@ -152,7 +153,7 @@ class _Line:
         self.claiming = False
         if error is not None:
             _logger.warning("taking from %s failed: %s", self.consumer.source, error)
-            asyncio.get_running_loop().call_later(1.0, self.wake)
+            asyncio.get_running_loop().call_later(_NO_ROOM_S, self.wake)
             return
         records, deliveries, found, later = result
         batch.records += records
@@ -208,7 +209,11 @@ class _Line:
             _logger.exception("the consumer of %s failed unexpectedly", self.consumer.source)
             failed = frozenset(record.id for record in batch.records)
             handled = Handled(failed, "InternalFailure", f"{type(error).__name__}: {error}")
-        await self.pump.parts.store.transact(lambda tx: self._settle(tx, batch, handled))
+        while True:
+            try:
+                return await self.pump.parts.store.transact(lambda tx: self._settle(tx, batch, handled))
+            except StoreError:
+                await asyncio.sleep(_NO_ROOM_S)  # what was handled must not come back for want of room on the disk
 
     def _settle(self, tx: Transaction, batch: _Batch, handled: Handled) -> None:
         cx = Context(self.pump.parts, tx, self.call)

@@ -8,11 +8,12 @@ before the attempt begins. An ordering key blocks only itself.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable
 from typing import Any
 
 from penstock.base.clock import Timer
-from penstock.base.errors import DeliveryError, RefusedForNow, Undeliverable
+from penstock.base.errors import DeliveryError, RefusedForNow, StoreError, Undeliverable
 from penstock.base.limits import RELAY_RUNNING, RELAY_RUNNING_PER_TARGET, RELAY_SLICE
 from penstock.engine import journal
 from penstock.engine.access import root
@@ -40,6 +41,9 @@ _READY = f"""{SELECT_DELIVERY} AS d WHERE state = 0 AND target = ? AND due <= ? 
 _NEXT = "SELECT min(due) FROM delivery WHERE state = 0 AND target = ? AND due > ?"
 _START = "UPDATE delivery SET state = 1, attempts = ?, started = ?, run = ? WHERE id = ?"
 _INTERRUPTED = f"{SELECT_DELIVERY} WHERE state = 1 ORDER BY id"
+
+_NO_ROOM_S = 1.0  # machine seconds until a change that the store had no room for is tried again
+_logger = logging.getLogger("penstock.relay")
 
 Started = list[tuple[Delivery, bytes]]
 
@@ -157,8 +161,10 @@ class Relay:
         self._turning = False
         if self._closed:
             return
-        if error is not None:  # no room on the disk: look again in a second, or when something else happens
-            asyncio.get_running_loop().call_later(1.0, self._wake)
+        if error is not None:  # look again later, or when something else happens
+            if not isinstance(error, StoreError):
+                _logger.error("a turn of the relay failed", exc_info=error)
+            asyncio.get_running_loop().call_later(_NO_ROOM_S, self._wake)
             return
         started, next_due, blocked = result
         hinted, self._hinted = self._hinted, {}
@@ -205,7 +211,24 @@ class Relay:
             raise
         except Exception as error:
             failure = refusal(error)
-        self._parts.store.submit(lambda tx: self._end(tx, delivery, result, failure), lambda *_: self._ended(delivery))
+        self._write_down(delivery, result, failure)
+
+    def _write_down(self, delivery: Delivery, result: dict[str, Any], failure: DeliveryError | None) -> None:
+        """Keep how an attempt ended; where the disk has no room for it, as soon as there is some."""
+
+        def done(_: Any, error: BaseException | None) -> None:
+            if isinstance(error, StoreError):
+                asyncio.get_running_loop().call_later(_NO_ROOM_S, self._write_down, delivery, result, failure)
+                return
+            if error is not None:
+                _logger.error(
+                    "the end of delivery %d to %s could not be written down: at the next start it counts as interrupted",
+                    delivery.id, delivery.target, exc_info=error,
+                )  # fmt: skip
+            self._ended(delivery)
+
+        if not self._closed:
+            self._parts.store.submit(lambda tx: self._end(tx, delivery, result, failure), done)
 
     def _end(self, tx: Transaction, delivery: Delivery, result: dict[str, Any], failure: DeliveryError | None) -> None:
         row = tx.one(f"{SELECT_DELIVERY} WHERE id = ?", (delivery.id,))
