@@ -108,7 +108,7 @@ async def test_an_end_that_fails_by_mistake_is_logged_and_taken_up_at_the_next_s
         await emit(on, WORKS_ARN, b"x")
         await on.settle()
         assert await on.states() == [(RUNNING, 1)]
-        assert "could not be written down" in caplog.text
+        assert "was not written down" in caplog.text
     async with engine(tmp_path, SHELF, WORKS) as on:
         assert await on.states() == [(WAITING, 1)]
 

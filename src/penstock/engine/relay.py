@@ -222,7 +222,7 @@ class Relay:
                 return
             if error is not None:
                 _logger.error(
-                    "the end of delivery %d to %s could not be written down: at the next start it counts as interrupted",
+                    "the end of delivery %d to %s was not written down: it counts as interrupted at the next start",
                     delivery.id, delivery.target, exc_info=error,
                 )  # fmt: skip
             self._ended(delivery)
