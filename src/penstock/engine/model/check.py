@@ -245,10 +245,10 @@ def _is_scalar(shape: Shape) -> bool:
     return shape.type not in ("structure", "list", "map")
 
 
-def _scalar(shape: Shape, constrained: bool) -> Check | None:
+def _scalar(shape: Shape, constrained: bool) -> Check:
     constraints = _constraints(shape, constrained)
-    if constraints is None:
-        return None
+    if constraints is _any_string:
+        return _check_string
 
     def scalar(value: Any, path: str, problems: Problems) -> None:
         broken = constraints(value)
@@ -328,12 +328,18 @@ def _string_constraints(shape: Shape, constrained: bool) -> Constraints:
             broken.append(_enum_sentence(shape))
         return broken
 
-    def any_string(value: Any) -> list[str]:
-        if type(value) is not str:
-            raise wrong_type(value, "String")
-        return []
+    return string if bounds is not None or pattern is not None or enum else _any_string
 
-    return string if bounds is not None or pattern is not None or enum else any_string
+
+def _any_string(value: Any) -> list[str]:
+    if type(value) is not str:
+        raise wrong_type(value, "String")
+    return []
+
+
+def _check_string(value: Any, path: str, problems: Problems) -> None:
+    if type(value) is not str:
+        raise wrong_type(value, "String")
 
 
 def _number_constraints(shape: Shape, constrained: bool) -> Constraints:
