@@ -63,7 +63,8 @@ def within(path: str, names: frozenset[str] | set[str]) -> bool:
 
 
 def _named(paths: set[str], message: str) -> set[str]:
-    words = set(re.findall(r"\w+", message))
+    """The members that a refusal names; after "not supported" it says what to do instead."""
+    words = set(re.findall(r"\w+", message.partition("not supported")[0]))
     return {path for path in paths if path.rpartition(".")[2] in words}
 
 

@@ -154,10 +154,11 @@ def list_functions(cx: Context, request: Request) -> Response:
 def list_versions_by_function(cx: Context, request: Request) -> Response:
     """The one version a function has here: $LATEST."""
     row = get(cx, reference_of(cx, request))
-    return {"Versions": [configuration.describe(row, LATEST)]}
+    rows, _ = page([row], request.get("Marker"), request.get("MaxItems"), lambda row: LATEST)
+    return {"Versions": [configuration.describe(each, LATEST) for each in rows]}
 
 
-@operation
+@operation(kept={"FunctionVersion", "Marker", "MaxItems"})  # there is nothing to choose from
 def list_aliases(cx: Context, request: Request) -> Response:
     """No function has aliases here."""
     get(cx, reference_of(cx, request))

@@ -11,7 +11,7 @@ from penstock.engine.operation import Request, Response, operation
 from penstock.services.lambda_.configuration import FunctionRow
 from penstock.services.lambda_.errors import InvalidParameterValue, ResourceNotFound
 from penstock.services.lambda_.records import get, reference_of
-from penstock.services.lambda_.rules import LATEST
+from penstock.services.lambda_.rules import LATEST, page
 
 _COLUMNS = "retry_attempts, age_seconds, on_success, on_failure, modified"
 _FIND = f"SELECT {_COLUMNS} FROM lambda_invoke_config WHERE account = ? AND region = ? AND name = ?"
@@ -65,8 +65,9 @@ def get_function_event_invoke_config(cx: Context, request: Request) -> Response:
 def list_function_event_invoke_configs(cx: Context, request: Request) -> Response:
     """The settings of the function's one version, if it has any."""
     row = get(cx, reference_of(cx, request))
-    found = cx.one(_FIND, (row.account, row.region, row.name))
-    return {"FunctionEventInvokeConfigs": [_describe(row, found)] if found else []}
+    found = cx.all(_FIND, (row.account, row.region, row.name))
+    shown, _ = page(found, request.get("Marker"), request.get("MaxItems"), lambda found: LATEST)
+    return {"FunctionEventInvokeConfigs": [_describe(row, each) for each in shown]}
 
 
 @operation
