@@ -31,7 +31,7 @@ def place(functions: Any, name: str, order: dict[str, Any]) -> dict[str, Any]:
     """Hand an order in, as a shop's front end would."""
     answer = functions.invoke(FunctionName=name, Payload=json.dumps(order))
     told: dict[str, Any] = json.loads(answer["Payload"].read())
-    print(f"order {order['id']} ({order['bank']} bank) was accepted: message {told['message']}")
+    print(f"order {order['id']} ({order['bank']} bank) was accepted: event {told['event']}")
     return told
 
 
@@ -62,17 +62,20 @@ def show(made: dict[str, Any], where: tuple[str, ...]) -> None:
         for number, (product, bank) in enumerate([("tea", "safe"), ("ink", "sunk"), ("tea", "safe")], start=1)
     ]
     told = [place(functions, outputs["Accept"], order) for order in orders]
-    penstock("trace", told[0]["message"], "--wait", "--roots", *where)
+    penstock("trace", told[0]["event"], "--wait", "--roots", *where)
+
+    print("\nWhich rules took it, and which did not:")
+    penstock("trace", told[0]["event"], "--why", *where)
 
     print("\nThe bank called sunk does not answer. Two minutes later the payment has failed twice:")
     penstock("clock", *where, "advance", "125s")
-    penstock("trace", told[1]["message"], *where)
+    penstock("trace", told[1]["event"], *where)
 
     print("\nThe bank is back; what failed is driven back from the dead-letter queue:")
     penstock("up", "--param", "BanksDown=", "--json", *where, quiet=True)
-    sqs.start_message_move_task(SourceArn=outputs["PaymentsFailedArn"])
+    sqs.start_message_move_task(SourceArn=outputs["FailedArn"])
     penstock("clock", *where, "advance", "10s")
-    penstock("trace", told[1]["message"], *where)
+    penstock("trace", told[1]["event"], *where)
 
 
 if __name__ == "__main__":

@@ -1,23 +1,12 @@
-"""Packs and ships: the last step of an order."""
+"""Packs and ships what is paid."""
 
-import json
-import os
 from typing import Any
 
-import boto3
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
-
-sqs = boto3.client("sqs")
-processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+import shop
 
 
-def ship(record: Any) -> None:
-    """Ship one order and say so."""
-    order = json.loads(record.body)
+def handler(event: dict[str, Any], context: Any) -> None:
+    """An event of the bus, as it was put."""
+    order = event["detail"]
     print(f"order {order['id']}: {order['quantity']} {order['product']} to {order['customer']}")
-    sqs.send_message(QueueUrl=os.environ["SHIPPED"], MessageBody=json.dumps({"order": order["id"], "shipped": True}))
-
-
-def handler(event: dict[str, Any], context: Any) -> Any:
-    """A batch from the queue of parcels."""
-    return process_partial_response(event=event, record_handler=ship, processor=processor, context=context)
+    shop.tell("OrderShipped", {"id": order["id"], "customer": order["customer"]})

@@ -5,10 +5,10 @@ import os
 import time
 from typing import Any
 
-import boto3
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 
-sqs = boto3.client("sqs")
+import shop
+
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 banks_down = {bank.strip() for bank in os.environ["BANKS_DOWN"].split(",") if bank.strip()}
 
@@ -18,20 +18,14 @@ class BankDown(Exception):
 
 
 def charge(record: Any) -> None:
-    """Charge one order and ask for its goods."""
-    order = json.loads(record.body)
+    """Charge one order and tell that it is paid."""
+    order = json.loads(record.body)["detail"]
     if order["bank"] in banks_down:
         raise BankDown(f"{order['bank']} does not answer: order {order['id']} is not paid")
     time.sleep(int(os.environ["CHARGE_MS"]) / 1000)
-    sqs.send_message(
-        QueueUrl=os.environ["STOCK"],
-        MessageBody=json.dumps(order | {"paid": True}),
-        MessageGroupId=order["product"],
-        # An order that is charged again, because this function was stopped in between, is not taken twice.
-        MessageDeduplicationId=order["id"],
-    )
+    shop.tell("OrderPaid", order)
 
 
 def handler(event: dict[str, Any], context: Any) -> Any:
-    """A batch from the queue of payments; the answer names the messages that failed."""
+    """A batch of events from the queue of payments; the answer names the messages that failed."""
     return process_partial_response(event=event, record_handler=charge, processor=processor, context=context)
