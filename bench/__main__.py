@@ -1,8 +1,8 @@
 """Measure Penstock beside a bare ASGI app, in one run.
 
-    python -m bench                     everything, about three minutes
-    python -m bench sqs invoke          some measures
-    python -m bench --seconds 2 --json figures.json
+python -m bench                     everything, about three minutes
+python -m bench sqs invoke          some measures
+python -m bench --seconds 2 --json figures.json
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ from rich.table import Table
 
 from bench import servers
 from bench.buses import bus
-from bench.load import request, run
-from bench.measures import BODY, Bench, Row, fsync_ms
+from bench.http2 import http2
 from bench.measures import MEASURES as OTHERS
+from bench.measures import Bench, Row, fsync_ms
 
-MEASURES = OTHERS | {"bus": bus}
+MEASURES = OTHERS | {"bus": bus, "http2": http2}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("measures", nargs="*", choices=[*MEASURES, []], help=f"which: {', '.join(MEASURES)} (all)")
     parser.add_argument("--seconds", type=float, default=4, help="how long each load lasts (4)")
     parser.add_argument("--data", type=Path, help="a folder on the disk to measure (the system's temporary one)")
@@ -34,19 +36,17 @@ def main() -> None:
     arguments = parser.parse_args()
     console = Console()
     with tempfile.TemporaryDirectory(prefix="penstock-bench-", dir=arguments.data) as folder:
-        bench = Bench(arguments.seconds, Path(folder), {})
-        console.print(f"fdatasync of 8 KB: p50 {fsync_ms(bench.folder):.3f} ms", highlight=False)
+        fsync = fsync_ms(Path(folder))
+        rows = [Row("fdatasync of 8 KB, p50", fsync, "ms")]
         with servers.bare() as server:
-            host = f"127.0.0.1:{server.port}"
-            wire = request(host, "/", json.dumps({"MessageBody": BODY}).encode(), servers.json_headers("sqs", "x"))
-            run(server.port, [wire], clients=16, seconds=1)
-            rows = []
+            bench = Bench(arguments.seconds, Path(folder), server)
+            bench.bare_load(16, 1)
             for clients in (1, 16, 64):
-                bench.bare[clients] = run(server.port, [wire], clients=clients, seconds=bench.seconds)
-                rows.append(Row(f"bare ASGI app, {clients} clients", bench.bare[clients].per_second, "/s", 1.0))
-        for name in arguments.measures or MEASURES:
-            with console.status(f"measuring {name}"):
-                rows += MEASURES[name](bench)
+                load = bench.bare_load(clients, arguments.seconds / 2)
+                rows.append(Row(f"bare ASGI app, {clients} clients", load.per_second, "/s", 1.0, bench.note(load)))
+            for name in arguments.measures or MEASURES:
+                with console.status(f"measuring {name}"):
+                    rows += MEASURES[name](bench)
     console.print(_table(rows))
     if arguments.json:
         arguments.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))

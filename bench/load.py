@@ -15,12 +15,16 @@ from dataclasses import dataclass
 
 @dataclass
 class Load:
-    """What a load came to: ``seconds`` it took, latencies in ms sorted, and the first answer that was not 2xx."""
+    """What a load came to: ``seconds`` it took, latencies in ms sorted, and the first answer that was not 2xx.
+
+    ``cpu_us``: processor time that the server's process took per request, which a busy machine changes least.
+    """
 
     requests: int
     seconds: float
     latencies_ms: list[float]
     failure: str = ""
+    cpu_us: float = 0.0
 
     @property
     def per_second(self) -> float:

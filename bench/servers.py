@@ -50,6 +50,11 @@ class Server:
         answer = connection.getresponse()
         return answer.status, answer.read()
 
+    def cpu_us(self) -> float:
+        """Processor time that the server's own process has taken so far, in µs."""
+        threads = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
+        return sum(int(thread.read_text().split()[0]) for thread in threads) / 1000
+
     def processes(self) -> list[int]:
         """The server's process id and those of all its descendants."""
         found, wanted = [], [self.process.pid]
