@@ -35,6 +35,9 @@ def test_memory_is_no_data_directory(tmp_path: Path) -> None:
         ({}, "durability = 'none'", "full or os"),
         ({}, "memory = 'perhaps'", "true or false"),
         ({}, "port = ", "is not a TOML file"),
+        ({"PENSTOCK_PORT": "99999"}, "", "1 to 65535"),
+        ({"PENSTOCK_HOST": "0.0.0.0"}, "", "allow_hosts"),
+        ({}, 'host = "10.1.2.3"', "other machines can reach"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(tmp_path: Path, environment: dict[str, str], file: str, named: str) -> None:

@@ -15,7 +15,7 @@ import orjson
 from penstock import __version__
 from penstock.base.clock import MachineClock, PlatformClock
 from penstock.base.errors import StoreLost
-from penstock.base.limits import PRUNE_EVERY_MS
+from penstock.base.limits import PRUNE_EVERY_MS, ROOM_EVERY_MS
 from penstock.base.names import Names
 from penstock.deploy.applications import Application, Applications
 from penstock.engine.access import Keys, root
@@ -23,7 +23,7 @@ from penstock.engine.compute import Function
 from penstock.engine.context import Call, Context, Parts
 from penstock.engine.delivery import Deliveries
 from penstock.engine.dispatcher import Dispatcher
-from penstock.engine.pruning import delete_account, prune, prune_oversize
+from penstock.engine.pruning import delete_account, prune, prune_for_room, prune_oversize
 from penstock.engine.pump import Pump
 from penstock.engine.quiet import Quiet, Settled, UnderWay
 from penstock.engine.registry import Registry
@@ -33,8 +33,7 @@ from penstock.runtime.environments import ProcessEnvironments
 from penstock.settings import Settings
 from penstock.store.blobs import Blobs
 from penstock.store.lock import DirectoryLock
-from penstock.store.migrations import migrate
-from penstock.store.sqlite import SqliteStore
+from penstock.store.sqlite import open_store
 from penstock.store.store import Transaction
 from penstock.wire.server import Server
 from penstock.wire.signature import Verifier
@@ -81,8 +80,8 @@ class Platform:
         DataDirectoryInUse, SchemaTooNew or OSError (the port is taken) when it cannot.
         """
         data = self._open_data()
-        self._build(data)
         try:
+            self._build(data)
             await self._restore()
             self.port = await self.server.start(self.settings.host, self.settings.port)
             self.url = self.parts.endpoint = f"http://{_in_url(self.settings.host)}:{self.port}"
@@ -110,10 +109,10 @@ class Platform:
 
     def _build(self, data: Path) -> None:
         database = None if self.settings.memory else data / "penstock.db"
-        self.store = SqliteStore(
-            database, durability="os" if self.settings.durability == "os" else "full", lost=_end_process
-        )
-        migrate(self.store.connection, self.registry.scripts(), database)
+        self.store = open_store(
+            database, self.registry.scripts(), durability="os" if self.settings.durability == "os" else "full",
+            lost=_end_process,
+        )  # fmt: skip
         self.work = UnderWay()
         self.deliveries = Deliveries(self.registry, lambda target, due: self.relay.hint(target, due))  # noqa: PLW0108
         self.relay = Relay(self.registry, self.deliveries)
@@ -191,7 +190,7 @@ class Platform:
             self._closed.set()
 
     async def _close(self) -> None:
-        if hasattr(self, "store"):
+        if hasattr(self, "server"):  # else the data could not be opened
             self.clock.detach()
             self.applications.close()
             await self.server.close()
@@ -247,15 +246,13 @@ class Platform:
     async def freeze(self) -> int:
         """Stop platform time, durably."""
         now = self.clock.freeze()
-        self._save_clock()
-        await self.store.synced()
+        await self._clock_saved()
         return now
 
     async def resume(self) -> int:
         """Let platform time flow again, durably."""
         now = self.clock.resume()
-        self._save_clock()
-        await self.store.synced()
+        await self._clock_saved()
         return now
 
     async def advance(self, to: int | None = None, *, by_ms: int | None = None) -> int:
@@ -264,8 +261,7 @@ class Platform:
             moment = to if to is not None else self.clock.now() + (by_ms or 0)
             return await self.quiet_.advance(moment, self._save_clock)
         finally:
-            self._save_clock()
-            await self.store.synced()
+            await self._clock_saved()
 
     async def reset(self, account: str | None) -> None:
         """Delete everything an account has (None: everything); nothing old can write into the clean state."""
@@ -323,19 +319,33 @@ class Platform:
     async def _prune_regularly(self) -> None:
         holds = [query for service in self.registry.all() for query in service.holds]
         while True:
-            await asyncio.sleep(PRUNE_EVERY_MS / 1000)
+            for _ in range(PRUNE_EVERY_MS // ROOM_EVERY_MS):
+                await asyncio.sleep(ROOM_EVERY_MS / 1000)
+                await self._prune_for_room(holds)
             while await self.store.transact(lambda tx: prune(tx, self.clock.now(), holds), frees=True):  # noqa: ASYNC110
                 await asyncio.sleep(0)
             while await self.store.transact(lambda tx: prune_oversize(tx, holds), frees=True):  # noqa: ASYNC110
                 await asyncio.sleep(0)
+
+    async def _prune_for_room(self, holds: list[str]) -> None:
+        while self.store.lacks_pages:
+            if not await self.store.transact(lambda tx: prune_for_room(tx, holds), frees=True):
+                return
+            await asyncio.sleep(0)
 
     def _admitted(self, account: str | None) -> list[str]:
         count = self.dispatcher.admitted
         return [f"{count} operation(s) are being answered"] if count else []
 
     def _save_clock(self) -> None:
-        value = orjson.dumps(self.clock.state()).decode()
-        self.store.submit(lambda tx: tx.write(_SAVE, ("clock", value)))
+        self.store.submit(self._write_clock, frees=True)  # one row, written over: it passes when the disk is full
+
+    async def _clock_saved(self) -> None:
+        """Return once the clock as it is now is durable; StoreFull when even that found no room."""
+        await self.store.transact(self._write_clock, frees=True)
+
+    def _write_clock(self, tx: Transaction) -> None:
+        tx.write(_SAVE, ("clock", orjson.dumps(self.clock.state()).decode()))
 
     def _log_of_environment(self, function: Function, stream: str, lines: list[tuple[int, str]]) -> None:
         """Output of an environment outside any invocation goes to its function's log as well."""

@@ -13,6 +13,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ CONFIG_FILE: Final = "penstock.toml"
 PREFIX: Final = "PENSTOCK_"
 DATA_FOLDER: Final = ".penstock"
 DEFAULT_PORT: Final = 4566
+LAST_PORT: Final = 65_535
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
@@ -117,7 +119,29 @@ def load(
     if values.pop("memory", False):
         values["data"] = None
     values["cache"] = _cache(values.get("cache"), environment)
-    return replace(Settings(), **values, environment=environment)
+    settings = replace(Settings(), **values, environment=environment)
+    _check_address(settings)
+    return settings
+
+
+def _check_address(settings: Settings) -> None:
+    if not 0 <= settings.port <= LAST_PORT:
+        raise SettingsError(f"port is {settings.port}; it can be 1 to {LAST_PORT}, or 0 for a free one.")
+    if not settings.allow_hosts and not is_loopback(settings.host):
+        raise SettingsError(
+            f"host is {settings.host!r}, which other machines can reach, and functions run whatever code they are sent:"
+            " name with allow_hosts (--allow-host) what they may call this one, or listen on 127.0.0.1."
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address or name."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def as_environment(settings: Settings) -> dict[str, str]:

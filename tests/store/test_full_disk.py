@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from penstock.base.errors import StoreFull
-from penstock.store.sqlite import SqliteStore
+from penstock.base.clock import MachineClock
+from penstock.base.errors import StoreError, StoreFull
+from penstock.store.sqlite import SqliteStore, open_store
 from penstock.store.store import Transaction
 
 PUT = "INSERT INTO thing VALUES (?, ?)"
@@ -80,3 +82,28 @@ async def test_a_work_that_fails_late_on_a_full_disk_leaves_nothing(store: Sqlit
     with pytest.raises(ValueError, match="on purpose"):
         await store.transact(change_and_fail)
     assert await store.transact(lambda tx: tx.one("SELECT count(*) FROM thing WHERE name < 0")) == (0,)
+
+
+def test_a_damaged_database_is_named_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "penstock.db"
+    for content in (b"no database at all" * 500, b"SQLite format 3\0" + bytes(range(256)) * 40):
+        path.write_bytes(content)
+        with pytest.raises(StoreError, match="is damaged .* move the directory away"):
+            open_store(path, [])
+
+
+async def test_a_reader_that_holds_the_log_open_delays_no_write(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "penstock.db")
+    store.connection.execute("CREATE TABLE thing (name INTEGER PRIMARY KEY, value BLOB) STRICT")
+    reader = sqlite3.connect(tmp_path / "penstock.db", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM thing").fetchall()
+    megabyte, slowest, clock = bytes(1 << 20), 0, MachineClock()
+    for n in range(80):  # the log is copied back from 64 MB on
+        started = clock.now_ms()
+        await store.transact(lambda tx, n=n: tx.write(PUT, (n, megabyte)))
+        slowest = max(slowest, clock.now_ms() - started)
+    assert slowest < 3000, "a write waited for the reader"
+    assert await store.transact(lambda tx: tx.one("SELECT count(*) FROM thing")) == (80,)
+    reader.close()
+    await store.close()

@@ -11,6 +11,7 @@ JOURNAL_BYTES = 2 << 30  # and the oldest beyond this much payload
 PRUNE_SLICE_ROWS = 500  # rows one pruning transaction may delete, so that it stays under a few milliseconds
 
 PRUNE_EVERY_MS = 60_000  # machine ms between two looks
+ROOM_EVERY_MS = 1000  # machine ms between two looks whether a full disk makes pruning urgent
 
 # --- the relay: deliveries that wait
 RELAY_RUNNING = 512  # attempts of targets that run code, at once, over all targets

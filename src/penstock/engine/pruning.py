@@ -16,6 +16,8 @@ ORDER BY id LIMIT ?
 _SIZE = "SELECT coalesce(sum(length(payload)), 0) FROM event"
 _MIDDLE = "SELECT at FROM event ORDER BY id LIMIT 1 OFFSET (SELECT count(*) / 4 FROM event)"
 
+_ALWAYS = 1 << 62  # a moment after every event
+
 
 def prune(tx: Transaction, now: int, holds: Sequence[str]) -> int:
     """Delete one slice of what is too old, and return how many events went.
@@ -36,6 +38,12 @@ def prune_oversize(tx: Transaction, holds: Sequence[str]) -> int:
     held = "".join(f" AND id NOT IN ({query})" for query in holds)
     before = middle[0] if middle else 0
     return _delete(tx, [row[0] for row in tx.all(_OLD.format(held=held), (before, PRUNE_SLICE_ROWS))])
+
+
+def prune_for_room(tx: Transaction, holds: Sequence[str]) -> int:
+    """Delete one slice of the oldest, however young: the disk is full, and deletes are all that helps."""
+    held = "".join(f" AND id NOT IN ({query})" for query in holds)
+    return _delete(tx, [row[0] for row in tx.all(_OLD.format(held=held), (_ALWAYS, PRUNE_SLICE_ROWS))])
 
 
 def _delete(tx: Transaction, ids: list[int]) -> int:

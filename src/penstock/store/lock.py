@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ class DirectoryLock:
         """Write who holds the lock, for those who find it taken."""
         data = orjson.dumps(owner)
         os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, data, 0)
+        with suppress(OSError):  # a full disk: the lock itself is the kernel's, and holds without words
+            os.pwrite(self._fd, data, 0)
 
     def release(self) -> None:
         """Give the directory up."""

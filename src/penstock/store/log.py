@@ -17,6 +17,7 @@ from threading import Thread
 from penstock.base.limits import DISK_RESERVE_BYTES, WAL_CHECKPOINT_BYTES, WAL_EXTENT_BYTES, WAL_FULL_BYTES
 
 BUSY_MS = 5000  # how long a statement waits for another process that writes to the database, as sqlite3's default
+_LOOK_BYTES = 4 << 20  # growth of the log between two looks at the disk's room
 _logger = logging.getLogger("penstock.store")
 Ended = Callable[[BaseException | None], object]
 
@@ -31,6 +32,7 @@ class WriteAheadLog:
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         connection.execute("CREATE TABLE IF NOT EXISTS store_opened (at INTEGER)")  # makes the log's files
         self._path = path
+        self._connection = connection
         self._file = os.open(f"{path}-wal", os.O_RDWR)
         self._shared = os.open(f"{path}-shm", os.O_RDONLY)
         self._frame_bytes = 24 + int(connection.execute("PRAGMA page_size").fetchone()[0])
@@ -38,10 +40,11 @@ class WriteAheadLog:
         self._sync_thread = _SyncThread(self._file)
         self._checkpoint_thread = ThreadPoolExecutor(1, "penstock-checkpoint")
         self._copying = False
-        self._copy_from = WAL_CHECKPOINT_BYTES  # the length of the log from which on it is copied
+        self._look_from = _LOOK_BYTES  # the length of the log from which on it is asked whether to copy it
         self.copied = False  # the bulk is in the database: restart the log between two groups
         self._ballast = path.with_name("reserve")
-        self.has_room()
+        if not self.has_room():
+            self._make_room()
 
     def sync(self, ended: Ended) -> None:
         """Have the log reach the disk; ``ended`` is called in another thread."""
@@ -69,8 +72,15 @@ class WriteAheadLog:
         return frames * self._frame_bytes
 
     def copy_back(self, ended: Callable[[], None]) -> None:
-        """Copy a long log into the database beside the writer; ``ended``, in another thread, when ``copied`` is set."""
-        if self._copying or self.copied or self.bytes < self._copy_from:
+        """Copy a long log into the database beside the writer; ``ended``, in another thread, when ``copied`` is set.
+
+        The less room the disk has, the shorter is a long log: the copy itself needs as much.
+        """
+        used = self.bytes
+        if self._copying or self.copied or used < self._look_from:
+            return
+        if used < WAL_CHECKPOINT_BYTES and self._disk_room() > 2 * (used + DISK_RESERVE_BYTES):
+            self._look_from = min(used + _LOOK_BYTES, WAL_CHECKPOINT_BYTES)
             return
         self._copying = True
 
@@ -80,6 +90,7 @@ class WriteAheadLog:
                 self.copied = True
             except sqlite3.Error as error:
                 _logger.warning("a checkpoint failed and will be tried again: %s", error)
+                self._look_from = self.bytes + _LOOK_BYTES // 4
             finally:
                 self._copying = False
             ended()
@@ -103,25 +114,45 @@ class WriteAheadLog:
         finally:
             connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
         used = self.bytes
-        self._copy_from = used + WAL_CHECKPOINT_BYTES // 4 if held and used < WAL_FULL_BYTES else WAL_CHECKPOINT_BYTES
+        self._look_from = used + WAL_CHECKPOINT_BYTES // 4 if held and used < WAL_FULL_BYTES else _LOOK_BYTES
 
     def has_room(self) -> bool:
         """Whether inserts may go on. Some of the disk is kept in reserve, so that deletes can still be logged."""
-        disk = os.statvfs(self._path.parent)
-        room = disk.f_bavail * disk.f_frsize
+        room = self._disk_room()
         if self.bytes > WAL_FULL_BYTES:
             return False
         if self._ballast.exists():
             return room > 0
         if room < 2 * DISK_RESERVE_BYTES:
-            return False
+            # Deletes give pages of the database back, not room on the disk: as long as there are some, inserts only
+            # need the log, which is copied and written from its start again.
+            if room <= DISK_RESERVE_BYTES // 2 or self._free_bytes() <= _LOOK_BYTES:
+                return False
         try:
             with self._ballast.open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, DISK_RESERVE_BYTES)
+                os.posix_fallocate(file.fileno(), 0, min(room // 2, DISK_RESERVE_BYTES))
         except OSError:
             self.free_reserve()
             return False
         return True
+
+    def _make_room(self) -> None:
+        """Before anything else is written: what an earlier server left in the log goes where it belongs."""
+        self.free_reserve()
+        with suppress(sqlite3.Error):  # not even that has room; what is there can be read all the same
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.has_room()
+
+    def lacks_pages(self) -> bool:
+        """Whether deletes would make inserts possible again: the log has room, the database has none."""
+        return not self.has_room() and self.bytes <= WAL_FULL_BYTES and self._disk_room() > DISK_RESERVE_BYTES // 2
+
+    def _free_bytes(self) -> int:
+        return int(self._connection.execute("PRAGMA freelist_count").fetchone()[0]) * self._frame_bytes
+
+    def _disk_room(self) -> int:
+        disk = os.statvfs(self._path.parent)
+        return disk.f_bavail * disk.f_frsize
 
     def free_reserve(self) -> None:
         """Give the reserve to those who free more."""

@@ -41,16 +41,21 @@ class Spool:
         return self._hash.hexdigest()
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes."""
+        """Take the next bytes; once writing has failed they are dropped."""
+        self.size += len(data)
+        if self._error is not None:
+            return
         self._waiting.append(data)
         self._waiting_bytes += len(data)
-        self.size += len(data)
         if self._waiting_bytes >= PIECE_BYTES:
             self._start()
 
     def finish(self, finished: Callable[[FileBody | None, OSError | None], None]) -> None:
         """Call back once everything is in the file, or could not be written."""
         self._finished = finished
+        if self._error is not None:
+            finished(None, self._error)
+            return
         self._start()
 
     def abort(self) -> None:
@@ -90,6 +95,7 @@ class Spool:
             return
         if self._error is not None:
             self._waiting.clear()
+            self._waiting_bytes = 0
             self._remove()
         if self._finished is not None and (self._error is not None or (not self._waiting and self._closed())):
             finished, self._finished = self._finished, None
@@ -103,6 +109,7 @@ class Spool:
 
     def _remove(self) -> None:
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # what it still had in its buffer finds no room either
+                self._file.close()
         with suppress(OSError):
             self._path.unlink()
