@@ -70,6 +70,16 @@ async def test_retiring_an_account_with_wait_ends_its_busy_environments_at_once(
     assert (await tasks[1]).payload == b'"done"'
 
 
+async def test_nothing_that_waited_begins_after_its_account_was_retired(machine: Machine) -> None:
+    function = machine.function(HANG, account="111111111111")
+    tasks = [asyncio.create_task(machine.invoke(function, 5)) for _ in range(40)]
+    await until(lambda: machine.environments.busy("111111111111"))
+    await machine.environments.retire(account="111111111111", wait=True)
+    assert (machine.environments.count(), machine.environments.running(function.arn)) == (0, 0)
+    for ended in await asyncio.gather(*tasks, return_exceptions=True):
+        assert isinstance(ended, CannotRun) or json.loads(ended.payload)["errorType"] == "Runtime.ExitError"
+
+
 async def test_running_and_busy_tell_what_goes_on(machine: Machine) -> None:
     function = machine.function(HANG)
     await machine.answer(function, 0)

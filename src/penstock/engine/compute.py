@@ -88,12 +88,18 @@ class Environments(Protocol):
     def busy(self, account: str | None = None) -> list[str]:
         """What environments (of the account) are doing now, a phrase each; empty when all are idle."""
 
-    async def retire(self, *, function_arn: str | None = None, account: str | None = None, keep: str | None = None,
-                     wait: bool = False) -> None:
+    async def retire(
+        self,
+        *,
+        function_arn: str | None = None,
+        account: str | None = None,
+        keep: str | None = None,
+        wait: bool = False,
+    ) -> None:
         """End the environments of a function or an account, except those of revision ``keep``.
 
-        Idle ones at once; busy ones after their invocation, or at once with ``wait``, which returns when no process
-        of theirs is left.
+        Idle ones at once; busy ones after their invocation, or at once with ``wait``. This returns when no process of
+        theirs is left and every invocation has been answered, CannotRun where it still waited for an environment.
         """
 
     def check(self, function: Function) -> None:

@@ -11,6 +11,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from penstock.base.clock import MachineClock
 from penstock.base.errors import CannotRun
@@ -27,6 +28,18 @@ from penstock.runtime.runtimes import Runtimes
 IDLE_MS = 600_000  # AWS does not say how long it keeps an idle environment; some minutes is what is seen
 LIFE_MS = 12 * 3_600_000  # an older environment ends after its event; AWS ends them after some hours, too
 ENVIRONMENTS = 1_000  # at once on this machine: Lambda's default concurrency of an account
+
+
+class _Work(NamedTuple):
+    """Whose invocations are under way."""
+
+    account: str
+    arn: str
+    revision: str
+
+
+def _work_of(function: Function) -> _Work:
+    return _Work(function.account, function.arn, function.revision)
 
 
 class ProcessEnvironments:
@@ -66,7 +79,7 @@ class ProcessEnvironments:
         )  # fmt: skip
         self._all: dict[Environment, Pool] = {}
         self._pools: dict[tuple[str, str], Pool] = {}
-        self._running: Counter[str] = Counter()
+        self._running: Counter[_Work] = Counter()
         self._reaper: asyncio.TimerHandle | None = None
         self._closing = False
         self._preparing: asyncio.Future[None] | None = None
@@ -75,7 +88,8 @@ class ProcessEnvironments:
 
     async def invoke(self, function: Function, invocation: Invocation) -> InvocationResult:
         """Run one event; see ``engine.compute.Environments``."""
-        self._running[function.arn] += 1
+        work = _work_of(function)
+        self._running[work] += 1
         ticket = self._work.begin(f"lambda {function.name}", function.account)
         try:
             pool = self._pool_of(function)
@@ -86,9 +100,9 @@ class ProcessEnvironments:
             return await environment.invoke(invocation)
         finally:
             self._work.end(ticket)
-            self._running[function.arn] -= 1
-            if not self._running[function.arn]:
-                del self._running[function.arn]
+            self._running[work] -= 1
+            if not self._running[work]:
+                del self._running[work]
 
     def _pool_of(self, function: Function) -> Pool:
         key = (function.arn, function.revision)
@@ -171,7 +185,7 @@ class ProcessEnvironments:
 
     def running(self, function_arn: str) -> int:
         """How many invocations of the function are under way, INIT included."""
-        return self._running.get(function_arn, 0)
+        return sum(count for work, count in self._running.items() if work.arn == function_arn)
 
     def count(self, function_arn: str | None = None) -> int:
         """How many environments there are (of a function), those that are ending included."""
@@ -194,19 +208,25 @@ class ProcessEnvironments:
         wait: bool = False,
     ) -> None:
         """End environments; see ``engine.compute.Environments``."""
-        retired = [
-            environment
-            for environment in self._all
-            if function_arn in (None, environment.function.arn)
-            and account in (None, environment.function.account)
-            and (keep is None or environment.function.revision != keep)
-        ]
-        for environment in retired:
-            environment.retiring = True
-            if wait or environment.state in (IDLE, RESTING):
-                self._end(environment)
-        if wait:
-            await asyncio.gather(*(environment.wait_gone() for environment in retired))
+
+        def meant(work: _Work) -> bool:
+            return (
+                function_arn in (None, work.arn) and account in (None, work.account) and work.revision != (keep or "")
+            )
+
+        while True:
+            retired = [environment for environment in self._all if meant(_work_of(environment.function))]
+            for environment in retired:
+                environment.retiring = True
+                if wait:
+                    self._all[environment].refuse(f"{environment.function.name} has been retired")
+                if wait or environment.state in (IDLE, RESTING):
+                    self._end(environment)
+            if not wait or not (retired or any(meant(work) for work in self._running)):
+                return
+            # Meanwhile an event that had leave to may start one more, which ends as well; and who asked for what was
+            # running hears of its end.
+            await asyncio.gather(asyncio.sleep(0), *(environment.wait_gone() for environment in retired))
 
     def check(self, function: Function) -> None:
         """Raise CannotRun, with what to do about it, when this machine has no runtime for the function.

@@ -13,6 +13,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 
+from penstock.base.errors import CannotRun
 from penstock.runtime.environment import IDLE, Environment
 
 PATIENCE_MS = 5  # how long an event waits for an environment at work: less than a new one takes to begin
@@ -86,7 +87,7 @@ class Pool:
 
     def _give_back(self, turn: asyncio.Future[Environment | None]) -> None:
         """What a cancelled event had got already."""
-        if not turn.done() or turn.cancelled():
+        if not turn.done() or turn.cancelled() or turn.exception() is not None:
             return
         environment = turn.result()
         if environment is None:
@@ -142,6 +143,12 @@ class Pool:
         self.forget(environment)
         self._alive.discard(environment)
         self.started(environment)
+
+    def refuse(self, why: str) -> None:
+        """Nobody who waits gets an environment any more: CannotRun for each."""
+        for turn in list(self._waiting):
+            if not turn.done():
+                turn.set_exception(CannotRun(why))
 
     def forget(self, environment: Environment) -> None:
         """It takes no events any more."""
