@@ -10,7 +10,7 @@ import pytest
 from penstock.testing.platform import PlatformThread
 from tests.coverage.recorder import Recorder
 
-pytest_plugins = ["tests.coverage.plugin"]
+pytest_plugins = ["pytester", "tests.coverage.plugin"]
 
 
 @pytest.fixture(scope="session")
