@@ -139,6 +139,8 @@ def test_lists_have_pages(events: Any) -> None:
             "Parameter(s) SqsParameters must be specified for target: t.",
         ),
         ({"Arn": "arn:aws:sns:us-east-1:000000000000:t"}, "NotImplemented", "targets here are SQS queues, Lambda"),
+        ({"Arn": "arn:aws:events:us-east-1:000000000000:target/create-snapshot"}, "NotImplemented", "is not supported"),
+        ({"Arn": "arn:aws:events:us-east-1:000000000000:api-destination/a/b"}, "NotImplemented", "is not supported"),
         ({"Arn": QUEUE, "KinesisParameters": {"PartitionKeyPath": "$.a"}}, "NotImplemented", "KinesisParameters of"),
         ({"Arn": QUEUE, "Input": "{"}, "ValidationException", "JSON syntax error in input for target t"),
         ({"Arn": QUEUE, "Input": "1", "InputPath": "$"}, "ValidationException", "Only one of Input, InputPath, or"),

@@ -19,6 +19,7 @@ from penstock.services.events.records import Target
 from penstock.services.events.rules import RESERVED, TARGETS
 
 SERVICES: Final = ("sqs", "lambda", "events", "logs")  # that can be targets here
+_OF_EVENTS: Final = ("event-bus/", "api-destination/", "target/")  # target/create-snapshot is one built in
 _SUPPORTED: Final = "targets here are SQS queues, Lambda functions, log groups and event buses"
 REFUSED: Final = frozenset(
     {
@@ -83,7 +84,7 @@ def _arn(target: Mapping[str, Any]) -> Arn:
         arn = Arn.parse(target["Arn"])
     except ValueError:
         arn = None
-    if arn is None or (arn.service == "events" and not arn.resource.startswith("event-bus/")):
+    if arn is None or (arn.service == "events" and not arn.resource.startswith(_OF_EVENTS)):
         raise ValidationException(
             f"Parameter {target['Arn']} is not valid. Reason: Provided Arn is not in correct format."
         )
@@ -96,7 +97,7 @@ def check(arn: Arn, target: Mapping[str, Any]) -> None:
     for name in sorted(REFUSED):
         if target.get(name) is not None:
             raise Unsupported(f"{name} of PutTargets (events) is not supported: {_SUPPORTED}")
-    if arn.service not in SERVICES:
+    if arn.service not in SERVICES or (arn.service == "events" and not arn.resource.startswith("event-bus/")):
         raise Unsupported(f"the target {arn} is not supported: {_SUPPORTED}; have one of these pass the event on")
     if (
         arn.service == "sqs"
