@@ -58,7 +58,7 @@ class WriteAheadLog:
         writer's thread, which must not be writing there itself.
         """
         used = self.bytes
-        if self._extent - used > WAL_EXTENT_BYTES // 4 or used > WAL_CHECKPOINT_BYTES:
+        if self._extent - used > WAL_EXTENT_BYTES // 2 or used > WAL_CHECKPOINT_BYTES:
             return
         end = os.fstat(self._file).st_size
         with suppress(OSError):  # no room: the commit itself finds out

@@ -205,9 +205,9 @@ class SqliteStore:
         if log is None or not changed or not self._syncs:
             self._released(None)
             return
-        log.extend()
         loop = self._running_loop()
         log.sync(lambda failure: loop.call_soon_threadsafe(self._released, failure))
+        log.extend()
 
     def _released(self, failure: BaseException | None) -> None:
         if failure is not None:
