@@ -134,6 +134,6 @@ def penstock(data: Path | None, *options: str) -> Iterator[Server]:
     """A Penstock server on this data directory, or in memory."""
     port = free_port()
     where = ["--memory"] if data is None else ["--data", str(data)]
-    command = [sys.executable, "-m", "penstock", "up", "--port", str(port), *where, *options]
+    command = [sys.executable, "-m", "penstock", "up", "--json", "--port", str(port), *where, *options]
     with serving(command, port, "/_penstock/health") as server:
         yield server
