@@ -2,7 +2,7 @@
 
 Each worker of pytest-xdist hands its record to the controller. Only a run of all tests that all passed is compared
 (those of the committed pages aside): what was not run proves nothing. Such a run leaves its record behind, and
-``make docs`` makes the pages from it.
+``make docs`` makes the pages from it; its own run (``--record-only``) leaves one although tests failed.
 """
 
 from __future__ import annotations
@@ -91,10 +91,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     found = config.stash[FOUND]
     found += [f"silently ignored: {each}" for each in ignored(recorder)]
-    if not found and _everything_passed(session):
+    only = config.getoption("--record-only")
+    if not found and _everything_ran(session) and (only or not config.stash[FAILED]):
         RECORD.parent.mkdir(exist_ok=True)
         RECORD.write_text(json.dumps(recorder.plain(), indent=1))
-        if not config.getoption("--record-only"):
+        if not only:
             found += differences(pages(recorder))
     if found and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -108,14 +109,13 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
             terminalreporter.write_line(line)
 
 
-def _everything_passed(session: pytest.Session) -> bool:
-    """Whether all tests there are ran, and none failed."""
+def _everything_ran(session: pytest.Session) -> bool:
+    """Whether all tests there are ran to their end."""
     config = session.config
     asked = ("keyword", "markexpr", "lf", "deselect", "ignore", "ignore_glob", "collectonly", "stepwise")
     everything = config.args_source == config.ArgsSource.TESTPATHS
     whole = everything and not any(config.getoption(name, None) for name in asked)
-    finished = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-    return whole and finished and not config.stash[FAILED]
+    return whole and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
 
 
 def recorded(path: Path = RECORD) -> Recorder:
