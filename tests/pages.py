@@ -29,10 +29,14 @@ def screen(title: str, shown: Iterable[RenderableType], width: int) -> str:
 def pages() -> dict[Path, str]:
     """Every generated page with what belongs in it. What the pictures show was recorded from examples/orders."""
     trace = json.loads((DOCS / "screens" / "trace.json").read_text())
+    why = json.loads((DOCS / "screens" / "why.json").read_text())
     events = json.loads((DOCS / "screens" / "events.json").read_text())
     return {
         DOCS / "settings.md": reference(),
-        DOCS / "screens" / "trace.svg": screen(f"penstock trace {trace['roots'][0]}", event_tree(trace), 150),
+        DOCS / "screens" / "trace.svg": screen(f"penstock trace {trace['roots'][0]}", event_tree(trace), 180),
+        DOCS / "screens" / "why.svg": screen(
+            f"penstock trace {why['roots'][0]} --why", event_tree(why, logs=True), 160
+        ),
         DOCS / "screens" / "events.svg": screen("penstock events -f", [table(events)], 150),
     }
 

@@ -62,27 +62,73 @@ def test_an_order_that_lacks_something_is_refused_to_its_sender(platform: Platfo
     assert deployed(platform).changes == (), "deploying the same again changes nothing"
 
 
+def depth(platform: PlatformThread, queue: str) -> int:
+    found = platform.client("sqs").get_queue_attributes(
+        QueueUrl=queue, AttributeNames=["ApproximateNumberOfMessages"]
+    )["Attributes"]
+    return int(found["ApproximateNumberOfMessages"])
+
+
+def logged(platform: PlatformThread, function: str, what: str) -> list[str]:
+    """The lines of a function's log with these words, in order."""
+    name = next(
+        each["FunctionName"]
+        for each in platform.client("lambda").list_functions()["Functions"]
+        if each["FunctionName"].startswith(f"orders-{function}-")
+    )
+    pages = platform.client("logs").get_paginator("filter_log_events")
+    found = pages.paginate(logGroupName=f"/aws/lambda/{name}", filterPattern=f'"{what}"')
+    return [event["message"].strip() for page in found for event in page["events"]]
+
+
+def numbers(messages: list[dict[str, Any]]) -> list[int]:
+    return sorted(int(each["id"].removeprefix("o-")) for each in messages)
+
+
 def test_every_order_is_shipped_once_and_what_failed_is_driven_back(platform: PlatformThread) -> None:
     outputs = deploy(platform, BanksDown="sunk")
     placed = [place(platform, outputs["Accept"], number, "sunk" if number % 4 == 0 else "safe") for number in range(12)]
     assert [each["order"] for each in placed] == [f"o-{number}" for number in range(12)]
     platform.quiet()
-    shipped = sorted(each["order"] for each in taken(platform, outputs["Shipped"]))
-    assert shipped == sorted(f"o-{number}" for number in range(12) if number % 4)
+    assert numbers(taken(platform, outputs["Shipped"])) == [number for number in range(12) if number % 4]
+    reserved = [line.split()[1] for line in logged(platform, "Inventory", "on shelf")]
+    assert reserved == [f"o-{number}:" for number in range(12)], "one after the other, paid or not"
+    assert len(logged(platform, "Accounting", "OrderPlaced")) == 12
+    assert len(logged(platform, "Accounting", "OrderPaid")) == len(logged(platform, "Accounting", "OrderShipped")) == 9
 
     platform.freeze()
     platform.advance(seconds=200)  # the payments that failed come back, fail again, and are put aside
-    sqs = platform.client("sqs")
-    depth = sqs.get_queue_attributes(
-        QueueUrl=outputs["PaymentsFailed"], AttributeNames=["ApproximateNumberOfMessages"]
-    )["Attributes"]
-    assert depth == {"ApproximateNumberOfMessages": "3"}
+    assert depth(platform, outputs["Failed"]) == 3
 
     deploy(platform, BanksDown="")  # the bank is back
-    sqs.start_message_move_task(SourceArn=outputs["PaymentsFailedArn"])
+    platform.client("sqs").start_message_move_task(SourceArn=outputs["FailedArn"])
     platform.advance(seconds=60)
     platform.quiet()
-    shipped = sorted(each["order"] for each in taken(platform, outputs["Shipped"]))
-    assert shipped == ["o-0", "o-4", "o-8"]
-    assert taken(platform, outputs["PaymentsFailed"]) == []
+    assert numbers(taken(platform, outputs["Shipped"])) == [0, 4, 8]
+    assert depth(platform, outputs["Failed"]) == 0
+    platform.resume()
+
+
+def test_an_event_that_a_target_does_not_take_waits_and_is_driven_back(platform: PlatformThread) -> None:
+    outputs = deploy(platform, BanksDown="")
+    sqs = platform.client("sqs")
+    attributes = sqs.get_queue_attributes(QueueUrl=outputs["Payments"], AttributeNames=["All"])["Attributes"]
+    sqs.delete_queue(QueueUrl=outputs["Payments"])
+    event = place(platform, outputs["Accept"], 77)["event"]
+    platform.quiet()
+    assert any("o-77" in line for line in logged(platform, "Inventory", "on shelf")), "the other targets have it"
+    received = sqs.receive_message(QueueUrl=outputs["Failed"], MessageAttributeNames=["All"], VisibilityTimeout=0)
+    (message,) = received["Messages"]
+    told = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
+    assert told["ERROR_CODE"] == "NO_RESOURCE" and ":rule/orders-shop/orders-Pay-" in told["RULE_ARN"]
+    assert json.loads(message["Body"])["id"] == event, "it is kept as it was put"
+
+    platform.freeze()
+    platform.advance(seconds=61)  # the name of a deleted queue is free after a minute
+    settings = {name: attributes[name] for name in ("VisibilityTimeout", "RedrivePolicy", "Policy")}
+    sqs.create_queue(QueueName=outputs["Payments"].rpartition("/")[2], Attributes=settings)
+    sqs.start_message_move_task(SourceArn=outputs["FailedArn"], DestinationArn=told["TARGET_ARN"])
+    platform.advance(seconds=10)
+    platform.quiet()
+    assert numbers(taken(platform, outputs["Shipped"])) == [77]
     platform.resume()

@@ -71,8 +71,8 @@ def test_why_tells_of_every_bus_which_rules_took_the_event(penstock: Penstock, p
     assert any("✗ detail.gift is missing; wanted: true" in line for line in lines)
     hop = next(i for i, line in enumerate(lines) if "→ bus audit" in line)
     assert hop < at["others"], "what the second bus made of it stands below the hop that brought it there"
-    assert "by rule shop/pay" in lines[hop]
-    assert "rule" not in penstock("trace", id_).out.splitlines()[0]
+    assert lines[at["pay"] + 1].strip("│ ").startswith(("├── → queue payments", "├── → bus audit"))
+    assert sum("by rule shop/pay" in line for line in penstock("trace", id_).out.splitlines()) == 2
     assert "explanations" not in json.loads(penstock("trace", id_, "--json").out)
 
 
@@ -171,3 +171,15 @@ def test_a_synchronous_invoke_begins_before_what_it_causes(penstock: Penstock, p
     (event,) = json.loads(penstock("events", "--json").out)
     found = json.loads(penstock("trace", event["eventId"], "--wait", "--json").out)
     assert before <= event["at"] == found["hops"][0]["started"] < found["hops"][0]["ended"]
+
+
+def test_what_goes_on_from_a_hop_stands_below_it(penstock: Penstock, platform: PlatformThread) -> None:
+    shop(platform)
+    failing(platform)
+    rule(platform, "run", {"source": ["shop"]}, "audit", {"Id": "f", "Arn": arn("lambda", "function:pay")})
+    lines = penstock("trace", put(platform, "shop", id=1, total=2), "--wait").out.splitlines()
+    begun = next(i for i, line in enumerate(lines) if "→ bus audit" in line)
+    shown = [(line.index("→"), line.partition("→ ")[2].split("  ")[:2]) for line in lines[begun : begun + 3]]
+    assert [what[0] for _, what in shown] == ["bus audit", "function pay", "function pay"]
+    assert shown[0][0] < shown[1][0] < shown[2][0]
+    assert shown[1][1][1].startswith("queued") and shown[2][1][1].startswith("waiting")

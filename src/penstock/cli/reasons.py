@@ -19,21 +19,26 @@ from penstock.cli.show import resource
 View = Mapping[str, Any]
 
 
-def reasons(branch: Tree, explanation: View) -> None:
-    """Hang the rules of a bus below the event or hop that brought the event there: those that took it come first."""
+def reasons(branch: Tree, explanation: View) -> dict[str, Tree]:
+    """Hang the rules of a bus below the event or hop that brought the event there: those that took it come first.
+
+    The branch of each rule is returned by the rule's ARN.
+    """
     if "problem" in explanation:
         branch.add(Text(f"why: {explanation['problem']}", "yellow"))
-        return
+        return {}
     rules = sorted(explanation["rules"], key=lambda rule: not rule["matched"])
     if not rules:
         branch.add(Text(f"{resource(explanation['bus'])} has no rules", "yellow"))
+    twigs = {}
     for rule in rules:
-        twig = branch.add(rule_line(rule))
+        twig = twigs[rule["arn"]] = branch.add(rule_line(rule))
         if not rule["matched"]:
             _demands(twig, rule["alternatives"])
     left = explanation["unmatched"] - sum(not rule["matched"] for rule in rules)
     if left > 0:
         branch.add(Text(f"· and {left} more rules that did not take it", "dim"))
+    return twigs
 
 
 def rule_line(rule: View) -> Text:

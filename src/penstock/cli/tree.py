@@ -1,13 +1,13 @@
 """The graph of an event as a tree: pure, from the answer of TraceEvent to lines with styles.
 
     sqs:SendMessage  queue orders  812 B  12:00:00.000                      an event
-    ├─ → function payment  delivered in 31 ms, 2 attempts  (batch of 5)     a hop
+    ├─ → function payment  delivered in 31 ms, 2 attempts  (batch of 5)     a hop; what goes on from there is below it
     │  ├─ ✗ attempt 1  12 ms  Unhandled: card declined                      an attempt that failed
     │  └─ sqs:SendMessage  queue receipts …                                 what the hop's invocation caused
     └─ → …
 
-With why and payloads in the trace, an event's line is followed by the rules of the bus that took it (below the hop
-where a rule has sent it to another bus), and lines by what they carried.
+With why in the trace, the rules of the bus that took an event stand below it (below the hop where a rule has sent it
+to another bus), each with the hops it made; with payloads, every line is followed by what it carried.
 
 Everything appears once: what several events of a batch caused hangs under the first of them, and the others say so.
 """
@@ -15,7 +15,7 @@ Everything appears once: what several events of a batch caused hangs under the f
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.text import Text
@@ -25,8 +25,10 @@ from penstock.cli.reasons import reasons
 from penstock.cli.show import STATE_STYLES, clock_time, duration, payload_text, resource, size
 
 View = Mapping[str, Any]
+Hops = Mapping[str, Sequence[View]]
 REDRIVE = "sqs:redrive"  # a hop into a dead-letter queue: its attempts are receives
 ROUTED = "events:target"  # a hop that a rule made
+QUEUED = "lambda:async"  # a hop from a function's own queue into it
 
 
 def event_tree(trace: View, *, logs: bool = False) -> list[Tree]:
@@ -70,20 +72,27 @@ class _Growing:
 
     def _below_event(self, tree: Tree, event: View) -> None:
         self._shown.add(event["eventId"])
-        self._rules(tree, event["eventId"], event["source"])
-        for hop in self._hops.get(event["eventId"], ()):
-            self._hop(tree.add(_with_payload(hop_line(hop, self._now), hop)), hop)
+        rules = self._rules(tree, event["eventId"], event["source"])
+        first, after = chained(self._hops.get(event["eventId"], ()))
+        self._below(tree, first, after, rules)
         for caused in self._caused.get(event["eventId"], ()):
             self._event(tree, caused)
 
-    def _rules(self, branch: Tree, event: str, bus: str) -> None:
+    def _below(self, branch: Tree, hops: Sequence[View], after: Hops, rules: Mapping[str, Tree]) -> None:
+        """Hops, each with those that go on from where it led; below the rule that made it, where rules are shown."""
+        for hop in hops:
+            line = hop_line(hop, self._now, below_rule=hop["source"] in rules)
+            twig = rules.get(hop["source"], branch).add(_with_payload(line, hop))
+            further = self._rules(twig, hop["eventId"], hop["target"]) if hop["kind"] == ROUTED else {}
+            self._hop(twig, hop)
+            self._below(twig, after.get(hop["hopId"], ()), after, further)
+
+    def _rules(self, branch: Tree, event: str, bus: str) -> Mapping[str, Tree]:
+        """The branches of the rules of a bus that took an event, by the rule's ARN."""
         explanation = self._why.get((event, bus))
-        if explanation is not None:
-            reasons(branch, explanation)
+        return {} if explanation is None else reasons(branch, explanation)
 
     def _hop(self, branch: Tree, hop: View) -> None:
-        if hop["kind"] == ROUTED:
-            self._rules(branch, hop["eventId"], hop["target"])
         stream = _outcome(hop).get("log_stream")
         if self._logs and stream:
             branch.add(Text(f"log stream {stream}", style="dim"))
@@ -108,6 +117,32 @@ class _Growing:
             self._event(branch, event)
 
 
+def chained(hops: Sequence[View]) -> tuple[list[View], Hops]:
+    """The hops of one event that begin at its source, and by hop those that go on from where it led.
+
+    A queue hands on what was brought to it, a bus routes it, a function's own queue runs it: such a hop goes on from
+    the latest one before it that led there.
+    """
+    first: list[View] = []
+    after: dict[str, list[View]] = {}
+    led: dict[tuple[str, ...], str] = {}  # where hops led: the resource, or (source, target) of what is queued
+    for hop in hops:
+        keys: list[tuple[str, ...]] = [(hop["source"], hop["target"])] if hop["kind"] == QUEUED else []
+        keys += [(_bus_of(hop["source"]) if hop["kind"] == ROUTED else hop["source"],)]
+        before = next((led[key] for key in keys if key in led), None)
+        (first if before is None else after.setdefault(before, [])).append(hop)
+        if hop["state"] == "delivered" and hop["kind"] != QUEUED:
+            led[(hop["target"],)] = led[hop["source"], hop["target"]] = hop["hopId"]
+    return first, after
+
+
+def _bus_of(rule: str) -> str:
+    """The ARN of the bus a rule belongs to."""
+    place, _, path = rule.partition(":rule/")
+    bus, _, _ = path.rpartition("/")
+    return f"{place}:event-bus/{bus or 'default'}"
+
+
 def event_line(event: View) -> Text:
     """An event: what happened, to what, how much, when, and its id."""
     return Text.assemble(
@@ -123,10 +158,10 @@ def _with_payload(line: Text, carried: View) -> Text:
     return line.append("\n").append(payload_text(carried["payload"], bool(carried.get("payloadTruncated"))), "cyan")
 
 
-def hop_line(hop: View, now: float | None = None) -> Text:
+def hop_line(hop: View, now: float | None = None, *, below_rule: bool = False) -> Text:
     """A hop: where to, how it stands, how long it took, how often it was tried. ``now`` is the trace's own moment."""
     moved = hop["kind"] == REDRIVE
-    state = "moved" if moved and hop["state"] == "delivered" else hop["state"]
+    state = _done(hop) if hop["state"] == "delivered" else hop["state"]
     text = Text.assemble("→ ", resource(hop["target"]), "  ", (state, STATE_STYLES.get(hop["state"], "")))
     text.append(f" after {hop['attempts']} receives" if moved else _took(hop))
     details = [size(hop["size"])]
@@ -140,7 +175,7 @@ def hop_line(hop: View, now: float | None = None) -> Text:
     if hop["state"] == "waiting" and hop.get("due"):
         wait = "" if now is None else f" (in {duration(max(hop['due'] - now, 0))})"
         details.append(f"next attempt {clock_time(hop['due'])}{wait}")
-    if hop["kind"] == ROUTED:
+    if hop["kind"] == ROUTED and not below_rule:
         details.append(f"by {resource(hop['source'])}")
     details += _measured(hop)
     text.append("  " + ", ".join(details), "dim")
@@ -159,6 +194,13 @@ def attempt_line(attempt: View, number: int) -> Text:
     text = Text.assemble(("✗ ", "red"), f"attempt {number}{uncounted}  ", (took, "dim"), "  ")
     text.append(f"{clock_time(attempt['started'])}  ", "dim")
     return text.append(": ".join(part for part in (attempt["code"], attempt["message"]) if part), "red")
+
+
+def _done(hop: View) -> str:
+    """What has happened when a hop has succeeded: a function's own queue has only taken what others deliver."""
+    if hop["kind"] == REDRIVE:
+        return "moved"
+    return "queued" if hop["kind"] == ROUTED and ":function:" in hop["target"] else "delivered"
 
 
 def _took(hop: View) -> str:
