@@ -42,7 +42,7 @@ def pages() -> dict[Path, str]:
 
 
 def main() -> None:
-    """Write every generated page; those of docs/coverage from the record of the last run of all tests, if it is here."""
+    """Write every generated page; those of docs/coverage from the last record of all tests, if it is here."""
     made = pages() | (coverage.pages(recorded()) if coverage.RECORD.exists() else {})
     coverage.PAGES.mkdir(exist_ok=True)
     for path, text in made.items():
