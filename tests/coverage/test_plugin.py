@@ -36,7 +36,7 @@ def test_a_setting_that_nobody_read_fails_a_run_in_which_every_test_passed(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     pytester.makepyfile(SUITE)
-    result = pytester.runpytest_subprocess("-p", "tests.coverage.plugin", "-n", "2", "-q")
+    result = pytester.runpytest_subprocess("-p", "tests.coverage.plugin", "-n", "1", "-q")
     result.assert_outcomes(passed=3)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     told = [line for line in result.outlines if line.startswith("silently ignored")]
