@@ -52,6 +52,7 @@ SERVICES = {
 _logger = logging.getLogger("penstock")
 _SAVE = "INSERT INTO platform_value VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 _SAVED = "SELECT name, value FROM platform_value"
+_LATEST_ID = "SELECT max((SELECT coalesce(max(id), 0) FROM event), (SELECT coalesce(max(id), 0) FROM delivery))"
 
 
 class Platform:
@@ -177,6 +178,8 @@ class Platform:
         self.clock.restore(
             offset_ms=clock.get("offset_ms", 0), frozen_at=clock.get("frozen_at"), latest=clock.get("latest", 0)
         )
+        [(latest_id,)] = await self.store.transact(lambda tx: tx.all(_LATEST_ID))
+        self.names.resume_after(latest_id)
 
     async def close(self) -> None:
         """Finish what is in flight, end every environment, make everything durable and give the data up."""
@@ -265,14 +268,19 @@ class Platform:
 
     async def reset(self, account: str | None) -> None:
         """Delete everything an account has (None: everything); nothing old can write into the clean state."""
-        if account is None:
-            for each in self.keys.accounts():
-                self.keys.revoke_account(each)
-        else:
-            self.keys.revoke_account(account)
-        self.pump.cancel(account)
-        await self.environments.retire(account=account, wait=True)
+        await self.applications.stop(account)
+        self._cut_off(account)
+        # First what makes work begin, and, when the last of it has ended, what that has written meanwhile.
         await self.store.transact(lambda tx: self._reset(tx, account), frees=True)
+        await self.environments.retire(account=account, wait=True)
+        self._cut_off(account)
+        await self.store.transact(lambda tx: self._reset(tx, account), frees=True)
+
+    def _cut_off(self, account: str | None) -> None:
+        """Void the credentials of an account (None: of all) and end its consumers."""
+        for each in self.keys.accounts() if account is None else (account,):
+            self.keys.revoke_account(each)
+        self.pump.cancel(account)
 
     async def outside(self, account: str | None) -> list[str]:
         """What only an outsider can finish (of an account), a phrase each."""

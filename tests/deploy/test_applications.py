@@ -190,6 +190,23 @@ async def test_a_deployment_that_is_faster_than_the_taking_up_is_not_undone_by_i
         assert await opened.boxes() == {"Box": (3, "first")}
 
 
+async def test_a_reset_ends_the_deployments_of_its_account_where_they_stand(an_empty_shelf: Shelf) -> None:
+    parts, applications = an_empty_shelf.parts, an_empty_shelf.applications
+    hanging = "Resources: {Box: {Type: 'Toy::Shelf::Box', Properties: {Note: hang}}}"
+    stopped = asyncio.create_task(an_empty_shelf.deploy(hanging, account="111111111111"))
+    await parts.states["shelf"].wait()
+    waiting = asyncio.create_task(an_empty_shelf.deploy(hanging, account="111111111111"))
+    other = asyncio.create_task(an_empty_shelf.deploy(TWO, account="222222222222"))
+    await asyncio.sleep(0)  # both have begun
+    await applications.stop("111111111111")
+    await parts.store.transact(lambda tx: applications.forget(tx, "111111111111"))
+    for task in (stopped, waiting):
+        with pytest.raises(TemplateError, match="the account of app was reset"):
+            await task
+    await other
+    assert [one["account"] for one in await applications.list()] == ["222222222222"]
+
+
 async def test_kept_settings_are_told_once(an_empty_shelf: Shelf) -> None:
     template = "Resources: {Box: {Type: 'Toy::Shelf::Box', Properties: {Colour: red}}}"
     first = await an_empty_shelf.deploy(template)

@@ -69,8 +69,12 @@ class Names:
         return id_
 
     def resume_after(self, id_: int) -> None:
-        """Give out only ids greater than this one, which an earlier process gave out."""
-        self._last = max(self._last, id_)
+        """Give out only ids greater than this one, the latest that an earlier process is known to have given out.
+
+        Ids that it gave out up to a second later are not given out again either: not every id is written down. Where
+        the machine's clock was set back, order and uniqueness hold nevertheless.
+        """
+        self._last = max(self._last, id_ + (1000 << _COUNTER_BITS) if id_ else 0)
 
     def uuid(self) -> str:
         """A random UUID that is nobody's id: for tokens and request ids of calls that leave no event."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,6 +67,15 @@ Tell = Callable[[Progress], None]
 Prepare = Callable[[Wish, Callable[[str], None]], Awaitable[Prepared]]
 
 
+@dataclass(slots=True)
+class _Change:
+    """An application that a task changes, or waits to change."""
+
+    account: str
+    stopped: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 def _silent(progress: Progress) -> None:
     return None
 
@@ -91,6 +101,7 @@ class Applications:
         self._cache = cache or data / "cache"
         self._environment = {"PATH": os.defpath, **(environment or {})}
         self._locks: dict[tuple[str, str, str], asyncio.Lock] = {}
+        self._changing: dict[asyncio.Task[Any], _Change] = {}
         self._editions: dict[tuple[str, str, str], int] = {}  # how often each was deployed or removed, for watches
         self._closing = asyncio.Event()
 
@@ -103,14 +114,26 @@ class Applications:
                 self._parts.spawn(self._take_up(stack), f"taking up the deployment of {stack.name}")
 
     async def _take_up(self, stack: Stack) -> None:
-        async with self._lock(stack.account, stack.region, stack.name):
+        async with self._alone(stack.account, stack.region, stack.name):
             # Read again: a deployment may have been faster, and has done it.
             now = await self._find(stack.account, stack.region, stack.name)
             if now is not None and now.status in state.UNFINISHED:
                 await self._recover(now, _silent)
 
+    async def stop(self, account: str | None) -> None:
+        """End every change of an account's applications (None: of all) where it stands: the account is being reset."""
+        found = [(task, change) for task, change in self._changing.items() if account in (None, change.account)]
+        for task, change in found:
+            change.stopped = True
+            task.cancel()
+        for _, change in found:
+            await change.ended.wait()
+
     def forget(self, tx: Transaction, account: str | None) -> None:
-        """Forget an account's applications (None: all) when it is reset."""
+        """Forget an account's applications (None: all) when it is reset; nobody goes on watching them."""
+        for stack in state.all_stacks(tx):
+            if account in (None, stack.account):
+                tx.after(partial(self._changed, stack))
         state.forget_account(tx, account)
 
     # --- deploying
@@ -124,7 +147,7 @@ class Applications:
             raise TemplateError(
                 f"{application.name!r} is no name for an application; use letters, digits and hyphens, a letter first"
             )
-        async with self._lock(application.account, application.region, application.name):
+        async with self._alone(application.account, application.region, application.name):
             stack = await self._stack(application, tell)
             prepared = await self._prepare(application, stack, tell)
             result = await self._deploy(application, stack, prepared, tell)
@@ -213,7 +236,7 @@ class Applications:
         self, name: str, tell: Tell = _silent, *, account: str = DEFAULT_ACCOUNT, region: str = DEFAULT_REGION
     ) -> None:
         """Delete an application's resources in reverse order; KeyError when there is no such application."""
-        async with self._lock(account, region, name):
+        async with self._alone(account, region, name):
             stack = await self._find(account, region, name)
             if stack is None:
                 raise KeyError(name)
@@ -300,7 +323,7 @@ class Applications:
             loop.call_soon_threadsafe(tell, Progress(name, "BUILDING", code.logical_id, message=text))
 
         loop = asyncio.get_running_loop()
-        async with self._lock(account, region, name):
+        async with self._alone(account, region, name):
             package = await asyncio.to_thread(build.build, code, self._workshop(), say)
             stack = await self._find(account, region, name)
             rows = [] if stack is None else await self._rows(stack)
@@ -378,8 +401,23 @@ class Applications:
 
     # --- parts
 
-    def _lock(self, account: str, region: str, name: str) -> asyncio.Lock:
-        return self._locks.setdefault((account, region, name), asyncio.Lock())
+    @asynccontextmanager
+    async def _alone(self, account: str, region: str, name: str) -> AsyncIterator[None]:
+        """While this lasts nobody else changes the application; TemplateError from within when ``stop`` ends it."""
+        task = asyncio.current_task()
+        assert task is not None
+        change = self._changing[task] = _Change(account)
+        try:
+            async with self._locks.setdefault((account, region, name), asyncio.Lock()):
+                yield
+        except asyncio.CancelledError:
+            if not change.stopped:
+                raise
+            task.uncancel()
+            raise TemplateError(f"the account of {name} was reset meanwhile: nothing of it is left") from None
+        finally:
+            del self._changing[task]
+            change.ended.set()
 
     def _changed(self, stack: Stack) -> None:
         where = (stack.account, stack.region, stack.name)
