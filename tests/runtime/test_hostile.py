@@ -195,8 +195,9 @@ async def test_another_invocations_answer_cannot_be_given(machine: Machine) -> N
 async def test_user_code_cannot_see_the_machine(machine: Machine) -> None:
     function = machine.function(
         """
-        import os, pwd
+        import ctypes, os, pwd
         def handler(event, context):
+            libc = ctypes.CDLL(None)
             def attempt(action):
                 try:
                     return action()
@@ -208,7 +209,7 @@ async def test_user_code_cannot_see_the_machine(machine: Machine) -> None:
                 "runtime": attempt(lambda: open("/var/runtime/new", "w")),
                 "usr": attempt(lambda: open("/usr/new", "w")),
                 "shadow": attempt(lambda: open("/etc/shadow").read()),
-                "root": attempt(lambda: os.setuid(0)),
+                "root": attempt(lambda: os.setuid(0)), "own user namespace": libc.unshare(0x10000000),
                 "host": attempt(lambda: os.listdir("/.host")), "who": pwd.getpwuid(os.getuid()).pw_name,
                 "pids": sorted(int(name) for name in os.listdir("/proc") if name.isdigit()),
             }
@@ -220,6 +221,7 @@ async def test_user_code_cannot_see_the_machine(machine: Machine) -> None:
         "data": "No such file or directory", "home": "No such file or directory", "task": "Read-only file system",
         "etc": "Read-only file system", "runtime": "Read-only file system", "usr": "Read-only file system",
         "shadow": "No such file or directory", "root": "Invalid argument", "who": "sbx_user1051",
+        "own user namespace": -1,
     }  # fmt: skip
 
 

@@ -88,7 +88,7 @@ def test_a_damaged_database_is_named_with_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "penstock.db"
     for content in (b"no database at all" * 500, b"SQLite format 3\0" + bytes(range(256)) * 40):
         path.write_bytes(content)
-        with pytest.raises(StoreError, match="is damaged .* move the directory away"):
+        with pytest.raises(StoreError, match=r"is damaged .* move the directory away"):
             open_store(path, [])
 
 

@@ -205,6 +205,33 @@ async def test_a_foreign_host_is_refused_with_what_to_do(host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
+    ["[::1].evil.example", "[::1]evil", "localhost:80.evil.example", "127.0.0.1:80,evil.example", "[localhost]",
+     "evil.example?.amazonaws.com", "evil.example/.localhost", "evil.example@localhost", "evil example.localhost"],
+)  # fmt: skip
+async def test_a_host_that_is_none_is_refused(host: str) -> None:
+    async with serving() as server:
+        [(status, _, _)] = answers(await server.exchange(post(SEND, CLOSE, host=host)))
+        assert status == 403
+        assert server.calls.seen == []
+
+
+@pytest.mark.parametrize(
+    "flood", [b"0;" + b"a" * 400_000, b"0\r\n" + b"a: b\r\n" * 70_000, b"1\r\nx\r\n0\r\na: " + b"b" * 400_000]
+)
+async def test_trailers_and_extensions_of_chunks_are_bounded(flood: bytes) -> None:
+    async with serving() as server:
+        head = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(head)
+        await writer.drain()
+        writer.write(flood)
+        async with asyncio.timeout(10):
+            assert b" 431 " in await reader.readline()
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "host",
     ["localhost:1", "127.0.0.1", "127.8.9.1:80", "[::1]:4566", "sqs.us-east-1.localhost", "LOCALHOST.",
      "sqs.eu-west-1.amazonaws.com", "sync-localhost:4566", "dev.example", "a.inner.example"],
 )  # fmt: skip
@@ -219,6 +246,8 @@ async def test_web_pages_of_other_sites_are_refused_and_ones_own_are_not() -> No
         for headers, wanted in (
             (["Origin: https://evil.example"], 403),
             (["Origin: null"], 403),
+            (["Origin: http://evil-localhost"], 403),
+            (["Origin: http://evil.example/.localhost"], 403),
             (["Origin: https://bucket.s3.amazonaws.com"], 403),
             (["Sec-Fetch-Site: cross-site"], 403),
             (["Origin: http://localhost:3000"], 200),

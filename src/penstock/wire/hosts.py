@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+_FORM = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[a-z0-9_.-]+|[0-9a-f:]+))(?::\d*)?")  # RFC 3986, 3.2.2
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d")
 _AWS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 _KNOWN_AT_MOST = 1024  # hosts remembered; more than that are looked at each time
@@ -25,11 +26,12 @@ class Host:
     region: str = ""
     labels: tuple[str, ...] = ()
     local: bool = False  # this machine's loopback and nothing else
+    prefixed: bool = False  # with an operation's prefix before its name
 
     @property
     def plain(self) -> bool:
         """Whether it names this machine and nothing else."""
-        return not self.labels
+        return not self.labels and not self.prefixed
 
 
 class Hosts:
@@ -53,12 +55,13 @@ class Hosts:
 
     def _parse(self, header: str) -> Host:
         name = header.strip().lower()
-        if name.startswith("["):
-            name = name[1:].partition("]")[0]
-        elif name.count(":") == 1:
-            name = name.partition(":")[0]
-        name = name.rstrip(".")
-        if name in ("", "localhost") or _is_loopback(name):
+        if name == "":  # HTTP/1.0
+            return Host(name, True, local=True)
+        form = _FORM.fullmatch(name)
+        if form is None:
+            return Host(name, False)
+        bracketed, name = form["address"] is not None, (form["address"] or form["name"]).rstrip(".")
+        if (name == "localhost" and not bracketed) or _is_loopback(name):
             return Host(name, True, local=True)
         for suffix in (".localhost", *_AWS):
             if name.endswith(suffix):
@@ -68,7 +71,7 @@ class Hosts:
         # SDKs put an operation's host prefix before the endpoint's name: "sync-localhost", "data-127.0.0.1".
         prefix, _, rest = name.partition("-")
         if prefix and (rest == "localhost" or _is_loopback(rest)):
-            return Host(name, True, local=True)
+            return Host(name, True, local=True, prefixed=True)
         return Host(name, self._is_allowed(name))
 
     def _is_allowed(self, name: str) -> bool:

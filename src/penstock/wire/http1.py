@@ -137,6 +137,7 @@ class Http1Connection(asyncio.Protocol):
             self._parsing = True
         if self._state == _BODY:
             self.since = self.listener.now
+            self._head_bytes += len(data)
         elif self._state == _HEAD:
             # Where in its first piece a head began is not known; what follows is counted.
             self._head_bytes += len(data)
@@ -145,6 +146,8 @@ class Http1Connection(asyncio.Protocol):
                 return
         try:
             self._parser.feed_data(data)
+            if self._state == _BODY and self._head_bytes > HEAD_BYTES:
+                self._refuse(431, f"The chunks' extensions or trailers are longer than {HEAD_BYTES} bytes.")
         except httptools.HttpParserUpgrade as upgrade:
             # A server may go on as if nothing had been offered (Java's client offers h2c with every first request).
             self._parser = httptools.HttpRequestParser(self)
@@ -243,7 +246,8 @@ class Http1Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header (or, after a chunked body, a trailer)."""
-        self._raw_headers.append((name, value))
+        if self._state == _HEAD:
+            self._raw_headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The head is there: is the body welcome?"""
@@ -266,7 +270,7 @@ class Http1Connection(asyncio.Protocol):
         method = self._parser.get_method().decode("latin-1")
         request = Request(method, path or "/", query, headers, b"", host, self._peer)
         self._intake = Intake(self.listener, request, self._unhold)
-        self._state = _BODY
+        self._state, self._head_bytes = _BODY, 0
         try:
             self._intake.expect(int(headers.get("content-length", 0)))
         except TooLong as error:
@@ -282,6 +286,7 @@ class Http1Connection(asyncio.Protocol):
         intake = self._intake
         if self._ended or intake is None:
             return
+        self._head_bytes = 0  # from here on of what is neither head nor body: extensions of chunks, and trailers
         try:
             intake.feed(data)
         except TooLong as error:

@@ -13,6 +13,7 @@ Sources: user_namespaces(7), pid_namespaces(7), mount_namespaces(7), pivot_root(
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import re
@@ -222,8 +223,15 @@ def drop_privileges(*, as_root: bool, processes: int) -> None:
         resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
         unshare(CLONE_NEWUSER, "user namespace of the environment")
         _map_users(ROOTS_UID if as_root else LAMBDA_UID, ROOTS_UID if as_root else LAMBDA_GID)
+        _allow_no_namespaces()
     drop_capabilities()
     _libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
+
+
+def _allow_no_namespaces() -> None:
+    """User code gets no user namespace of its own, in which it would have every capability again."""
+    with contextlib.suppress(OSError), open("/proc/sys/user/max_user_namespaces", "w") as file:
+        file.write("0")
 
 
 def drop_capabilities() -> None:
