@@ -29,6 +29,12 @@ class Protected(ApiError):
     code = "ValidationException"
 
 
+class LimitExceeded(ApiError):
+    """An account has 10 resource policies at most."""
+
+    code = "LimitExceededException"
+
+
 class TooManyTags(ApiError):
     """A group has 50 tags at most."""
 

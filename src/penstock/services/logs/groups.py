@@ -266,10 +266,11 @@ def list_tags_log_group(cx: Context, request: Request) -> Response:
 
 
 def reset(cx: Context, account: str | None) -> None:
-    """Forget every group of an account; their events are removed afterwards."""
+    """Forget every group and policy of an account; the events of groups are removed afterwards."""
     where, parameters = ("", ()) if account is None else (" WHERE account = ?", (account,))
     cx.write(f"INSERT OR IGNORE INTO log_doomed (owner, id) SELECT 'log_group', id FROM log_group{where}", parameters)
     cx.write(f"DELETE FROM log_group{where}", parameters)
+    cx.write(f"DELETE FROM log_policy{where}", parameters)
     parts = cx.parts
     cx.after(lambda: retention.sweep(parts))
 

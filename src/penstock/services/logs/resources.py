@@ -1,6 +1,6 @@
-"""CloudWatch Logs' CloudFormation types: groups and streams.
+"""CloudWatch Logs' CloudFormation types: groups, streams and resource policies.
 
-Source: the references of AWS::Logs::LogGroup and AWS::Logs::LogStream in the CloudFormation User Guide.
+Source: the references of AWS::Logs::LogGroup, LogStream and ResourcePolicy in the CloudFormation User Guide.
 """
 
 from __future__ import annotations
@@ -107,6 +107,23 @@ async def delete_log_stream(cx: WaitingContext, physical: Physical) -> None:
     await cx.transact(lambda cx: _unless_gone(cx, "DeleteLogStream", request))
 
 
+async def create_resource_policy(cx: WaitingContext, declared: Declared) -> Physical:
+    """Make the policy."""
+    name, document = declared.properties["PolicyName"], declared.properties["PolicyDocument"]
+    await cx.call("logs", "PutResourcePolicy", {"policyName": name, "policyDocument": document})
+    return Physical(name)
+
+
+async def update_resource_policy(cx: WaitingContext, new: Declared, old: Declared, physical: Physical) -> Physical:
+    """Replace the document."""
+    return await create_resource_policy(cx, new)
+
+
+async def delete_resource_policy(cx: WaitingContext, physical: Physical) -> None:
+    """Delete the policy."""
+    await cx.transact(lambda cx: _unless_gone(cx, "DeleteResourcePolicy", {"policyName": physical.id}))
+
+
 RESOURCES: Final = (
     ResourceType(
         "AWS::Logs::LogGroup", create_log_group, update_log_group, delete_log_group,
@@ -130,5 +147,13 @@ RESOURCES: Final = (
         replaced_by=frozenset({"LogGroupName", "LogStreamName"}),
         name_property="LogStreamName",
         name_limit=512,
+    ),
+    ResourceType(
+        "AWS::Logs::ResourcePolicy", create_resource_policy, update_resource_policy, delete_resource_policy,
+        executed=frozenset({"PolicyName"}),
+        kept=frozenset({"PolicyDocument"}),
+        required=frozenset({"PolicyName", "PolicyDocument"}),
+        replaced_by=frozenset({"PolicyName"}),
+        name_property="PolicyName",
     ),
 )  # fmt: skip
