@@ -118,6 +118,20 @@ async def test_an_attempt_undoes_only_itself_and_its_effects(store: SqliteStore)
     assert seen == ["kept"]
 
 
+async def test_an_attempt_that_fails_late_leaves_what_others_of_the_group_wrote(store: SqliteStore) -> None:
+    def tries(tx: Transaction) -> str:
+        tx.write(PUT, ("kept", 1))
+        try:
+            tx.attempt(fail_after_writing)
+        except ValueError:
+            tx.write(PUT, ("instead", 1))
+        return "went on"
+
+    results = await asyncio.gather(store.transact(put("before")), store.transact(tries), store.transact(put("later")))
+    assert results == [1, "went on", 1]
+    assert [row[0] for row in await store.transact(lambda tx: tx.all(ALL))] == ["before", "instead", "kept", "later"]
+
+
 async def test_effects_come_after_the_commit_and_before_the_answer(store: SqliteStore) -> None:
     order: list[str] = []
 

@@ -7,8 +7,8 @@ errors, reads, wake-ups) is held until then.
 
 Invariants:
 - at most one group is open (its transaction may have begun) and at most one is being synced;
-- a work's changes are undone alone. Works seldom fail once they have written, so there is no savepoint for that: the
-  group is rolled back and its works are run again, then and for a while after with a savepoint for each;
+- a work's changes are undone alone. Works and their attempts seldom fail once they have written, so there is no
+  savepoint for that: the group is rolled back and its works are run again, then and for a while after with savepoints;
 - when SQLite drops the whole transaction (a full disk), its works are run again, each in a transaction of its own.
 
 Rejected: a writer thread (a queue and two context switches per operation cost more than the work itself);
@@ -30,7 +30,7 @@ from penstock.base.limits import GROUP_OPERATIONS, GUARDED_GROUPS, READER_THREAD
 from penstock.store.log import WriteAheadLog
 from penstock.store.migrations import Script, migrate
 from penstock.store.store import Done, Parameters, Reader, Row, Transaction
-from penstock.store.transaction import FULL_HINT, SqliteTransaction
+from penstock.store.transaction import FULL_HINT, RunAgain, SqliteTransaction
 
 T = TypeVar("T")
 Durability = Literal["full", "os"]
@@ -126,19 +126,20 @@ class SqliteStore:
             if tx.saved:
                 tx.keep_work()
             entry.effects = tx.effects
-        except Exception as error:
+        except (Exception, RunAgain) as error:
             self._failed(entry, error, changed_before)
         if limited:
             tx.may_insert = self._has_room()
 
-    def _failed(self, entry: _Entry, error: Exception, changed_before: bool) -> None:
+    def _failed(self, entry: _Entry, error: Exception | RunAgain, changed_before: bool) -> None:
         tx = self._tx
-        entry.error = error
         if tx.begun and not self.connection.in_transaction:
             tx.closed()
             self._rerun([*self._open, entry])
         elif tx.undo_work(changed_before):
             self._run_again([*self._open, entry])
+        elif isinstance(error, RunAgain):  # it was the first of its group to write
+            self._run_again([entry])
         else:
             entry.error = self._store_error(error)
 
@@ -146,7 +147,7 @@ class SqliteStore:
         """Run a group's works again, with a savepoint for each: one failed late, and their changes went with its."""
         tx = self._tx
         tx.guarded, self._guarded_groups = True, GUARDED_GROUPS
-        tx.changed = any(entry.committed for entry in entries)
+        tx.changed = any(entry.committed for entry in self._open)
         for entry in entries:
             if not entry.committed:
                 entry.result, entry.error, entry.effects = None, None, []
@@ -248,6 +249,7 @@ class SqliteStore:
         if self._log is not None:
             self._log.free_reserve()
         tx = self._tx
+        tx.guarded, self._guarded_groups = True, GUARDED_GROUPS
         for entry in entries:
             if entry.committed:
                 continue

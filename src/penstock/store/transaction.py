@@ -13,6 +13,13 @@ T = TypeVar("T")
 FULL_HINT = "free some disk space, or delete or purge what is not needed; writes resume by themselves"
 
 
+class RunAgain(BaseException):
+    """A part of a work failed after it had written, and there is no savepoint to go back to: all is to be run again.
+
+    No Exception, because it is none of the work's business.
+    """
+
+
 class SqliteTransaction:
     """The writer's connection, seen by one work at a time."""
 
@@ -27,7 +34,7 @@ class SqliteTransaction:
         self._depth = 0
         self.begun = False  # the group's transaction
         self.changed = False  # anything written in the group
-        self.guarded = False  # each work gets a savepoint at its first write
+        self.guarded = False  # works and attempts have savepoints
         self.saved = False  # this work's savepoint
         self.wrote = False  # anything written by this work
         self.may_insert = True
@@ -85,7 +92,22 @@ class SqliteTransaction:
         self.effects.append(effect)
 
     def attempt(self, work: Callable[[Transaction], T]) -> T:
-        """Run a work whose failure undoes only its own changes and effects."""
+        """Run a work whose failure undoes only its own changes and effects; RunAgain when that takes savepoints."""
+        if self.guarded:
+            return self._attempt_guarded(work)
+        wrote, effects = self.wrote, len(self.effects)
+        self.wrote = False
+        try:
+            return work(self)
+        except Exception as error:
+            if self.wrote:
+                raise RunAgain from error
+            del self.effects[effects:]
+            raise
+        finally:
+            self.wrote = self.wrote or wrote
+
+    def _attempt_guarded(self, work: Callable[[Transaction], T]) -> T:
         if not self.wrote:
             self._prepare("")
         self._depth += 1
