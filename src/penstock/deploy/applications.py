@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -25,7 +25,7 @@ from penstock.deploy.plan import Plan
 from penstock.deploy.preparing import Prepared, Wish
 from penstock.deploy.problems import Lines
 from penstock.deploy.state import Resource, Stack
-from penstock.deploy.watch import LOOK_EVERY_MS, Watch
+from penstock.deploy.watch import LOOK_EVERY_MS, Watch, in_words
 from penstock.deploy.workshop import Code, Workshop
 from penstock.engine.context import Parts
 from penstock.engine.registry import Registry
@@ -357,7 +357,7 @@ class Applications:
             codes = {code.logical_id: code for code in await self._watched(wanted)}
             paths = {name: code.path for name, code in codes.items()} | {_TEMPLATE: wanted.template}
             watch = await asyncio.to_thread(Watch, paths, (self._data,), since)
-            tell(Progress(wanted.name, "WATCHING", message=_watching(codes.values(), wanted.template)))
+            tell(Progress(wanted.name, "WATCHING", message=in_words(paths.values(), wanted.template.parent)))
             while self._editions.get(where, 0) == edition and not (gone() or self._closing.is_set()):
                 since = machine.now_ms()
                 if changed := await asyncio.to_thread(watch.changed):
@@ -468,15 +468,6 @@ def _exporter(exports: Mapping[str, tuple[int, Any]], own: int) -> Callable[[str
         return found[1]
 
     return export
-
-
-def _watching(codes: Iterable[Code], template: Path) -> str:
-    folders = sorted({_short(code.path, template.parent) for code in codes})
-    return ", ".join([template.name, *folders])
-
-
-def _short(path: Path, folder: Path) -> str:
-    return f"{path.relative_to(folder)}{os.sep if path.is_dir() else ''}" if path.is_relative_to(folder) else str(path)
 
 
 def _summary(steps: Plan) -> str:

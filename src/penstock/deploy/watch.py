@@ -70,3 +70,9 @@ class Watch:
 
 def _older(files: Snapshot, since_ms: int) -> Snapshot:
     return {name: status for name, status in files.items() if status[0] <= since_ms * 1_000_000}
+
+
+def in_words(paths: Iterable[Path], folder: Path) -> str:
+    """The paths as seen from a folder, each once; folders end with a slash."""
+    shown = {path: path.relative_to(folder) if path.is_relative_to(folder) else path for path in paths}
+    return ", ".join(sorted({f"{name}{os.sep if path.is_dir() else ''}" for path, name in shown.items()}))
