@@ -30,7 +30,7 @@ REFUSED: Final = frozenset(
 _INPUTS: Final = ("Input", "InputPath", "InputTransformer")
 
 
-@operation
+@operation(kept={"Targets.RoleArn"})
 def put_targets(cx: Context, request: Request) -> Response:
     """Add targets to a rule or replace those with the same ids; all of them or none."""
     arns = [_arn(target) for target in request["Targets"]]
