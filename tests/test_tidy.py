@@ -9,6 +9,7 @@ import ast
 import re
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,18 @@ FILE_LINES = 500
 FUNCTION_LINES = 70
 RATCHET_FILE_LINES: dict[str, int] = {}
 RATCHET_FUNCTION_LINES: dict[str, int] = {}
+
+# Definitions that Penstock itself does not name: others call them, or tests look at them.
+USED_FROM_OUTSIDE = {
+    "AsgiApplication": "servers that mount a platform",
+    "FREEZE": "the command line, by its value",
+    "RESUME": "the command line, by its value",
+    "initialize_client": "awslambdaric",
+    "launcher_pid": "tests and the benchmark, to measure the launcher",
+    "on_headers_complete": "httptools",
+    "post_error": "awslambdaric",
+    "post_invocation_result": "awslambdaric",
+}
 
 # What each layer may import of Penstock, beside itself and the version. Names are folders or modules under penstock/.
 BELOW_ENGINE = {"base", "store", "engine"}
@@ -337,6 +350,30 @@ def test_modules_keep_no_state() -> None:
             if (empty_literal and not constant) or made:
                 wrong.append(f"{name_of(path)}:{node.lineno}: module-level state: {ast.unparse(node)}")
     assert not wrong, "\n".join(wrong)
+
+
+def definitions_in(path: Path) -> Iterator[tuple[str, int]]:
+    """What a file defines (names and lines), but for functions that a decorator hands to somebody."""
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            handed = [ast.unparse(each).partition("(")[0] for each in node.decorator_list]
+            if not {"operation", "app.command", "app.callback"}.intersection(handed):
+                yield node.name, node.lineno
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from ((target.id, node.lineno) for target in targets if isinstance(target, ast.Name))
+
+
+def test_what_is_defined_is_used() -> None:
+    """Functions, classes, constants, settings of a class: one whose name stands nowhere else in the source is dead."""
+    words = Counter(word for path in FILES for word in re.findall(r"\w+", path.read_text()))
+    unused = [
+        f"{path.relative_to(PACKAGE)}:{line} {name}"
+        for path in FILES
+        for name, line in definitions_in(path)
+        if words[name] == 1 and name not in USED_FROM_OUTSIDE and not name.startswith("__")
+    ]
+    assert not unused, "delete these, or say in USED_FROM_OUTSIDE who uses them:\n" + "\n".join(unused)
 
 
 def test_public_things_say_what_they_are() -> None:

@@ -72,7 +72,8 @@ def test_two_machines_make_the_same_bytes(tmp_path: Path) -> None:
 
 def test_a_zip_file_is_taken_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "code.zip"
-    path.write_bytes(packages.pack_texts([("index.py", "x")]))
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("index.py", "x")
     assert names(build(code(path), workshop(tmp_path)).path) == ["index.py"]
     path.write_text("no zip")
     with pytest.raises(TemplateError, match="no zip file"):

@@ -130,8 +130,6 @@ def test_operations_know_how_they_travel() -> None:
     assert (invoke.http_method, invoke.request_uri) == ("POST", "/2015-03-31/functions/{FunctionName}/invocations")
     assert lambda_.operation("InvokeWithResponseStream").event_output == "EventStream"
     assert load("s3").operation("PutObject").streaming_input == "Body"
-    assert load("s3").operation("GetObject").streaming_output == "Body"
-    assert load("scheduler").operation("CreateSchedule").idempotency_tokens == ("ClientToken",)
     assert load("stepfunctions").operation("StartSyncExecution").host_prefix == "sync-"
     assert load("sts").operation("AssumeRoleWithWebIdentity").unsigned
     assert not load("sts").operation("AssumeRole").unsigned

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from penstock.deploy.plan import Plan
 from penstock.deploy.preparing import Prepared, Wish
 from penstock.deploy.problems import Lines
 from penstock.deploy.state import Resource, Stack
+from penstock.deploy.turns import Turns
 from penstock.deploy.watch import LOOK_EVERY_MS, Watch, in_words
 from penstock.deploy.workshop import Code, Workshop
 from penstock.engine.context import Parts
@@ -67,15 +68,6 @@ Tell = Callable[[Progress], None]
 Prepare = Callable[[Wish, Callable[[str], None]], Awaitable[Prepared]]
 
 
-@dataclass(slots=True)
-class _Change:
-    """An application that a task changes, or waits to change."""
-
-    account: str
-    stopped: bool = False
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-
-
 def _silent(progress: Progress) -> None:
     return None
 
@@ -100,8 +92,7 @@ class Applications:
         self._code = data / "packages"
         self._cache = cache or data / "cache"
         self._environment = {"PATH": os.defpath, **(environment or {})}
-        self._locks: dict[tuple[str, str, str], asyncio.Lock] = {}
-        self._changing: dict[asyncio.Task[Any], _Change] = {}
+        self._turns = Turns()
         self._editions: dict[tuple[str, str, str], int] = {}  # how often each was deployed or removed, for watches
         self._closing = asyncio.Event()
 
@@ -114,7 +105,7 @@ class Applications:
                 self._parts.spawn(self._take_up(stack), f"taking up the deployment of {stack.name}")
 
     async def _take_up(self, stack: Stack) -> None:
-        async with self._alone(stack.account, stack.region, stack.name):
+        async with self._turns.take(stack.account, stack.region, stack.name):
             # Read again: a deployment may have been faster, and has done it.
             now = await self._find(stack.account, stack.region, stack.name)
             if now is not None and now.status in state.UNFINISHED:
@@ -122,12 +113,7 @@ class Applications:
 
     async def stop(self, account: str | None) -> None:
         """End every change of an account's applications (None: of all) where it stands: the account is being reset."""
-        found = [(task, change) for task, change in self._changing.items() if account in (None, change.account)]
-        for task, change in found:
-            change.stopped = True
-            task.cancel()
-        for _, change in found:
-            await change.ended.wait()
+        await self._turns.stop(account)
 
     def forget(self, tx: Transaction, account: str | None) -> None:
         """Forget an account's applications (None: all) when it is reset; nobody goes on watching them."""
@@ -147,7 +133,7 @@ class Applications:
             raise TemplateError(
                 f"{application.name!r} is no name for an application; use letters, digits and hyphens, a letter first"
             )
-        async with self._alone(application.account, application.region, application.name):
+        async with self._turns.take(application.account, application.region, application.name):
             stack = await self._stack(application, tell)
             prepared = await self._prepare(application, stack, tell)
             result = await self._deploy(application, stack, prepared, tell)
@@ -236,7 +222,7 @@ class Applications:
         self, name: str, tell: Tell = _silent, *, account: str = DEFAULT_ACCOUNT, region: str = DEFAULT_REGION
     ) -> None:
         """Delete an application's resources in reverse order; KeyError when there is no such application."""
-        async with self._alone(account, region, name):
+        async with self._turns.take(account, region, name):
             stack = await self._find(account, region, name)
             if stack is None:
                 raise KeyError(name)
@@ -323,7 +309,7 @@ class Applications:
             loop.call_soon_threadsafe(tell, Progress(name, "BUILDING", code.logical_id, message=text))
 
         loop = asyncio.get_running_loop()
-        async with self._alone(account, region, name):
+        async with self._turns.take(account, region, name):
             package = await asyncio.to_thread(build.build, code, self._workshop(), say)
             stack = await self._find(account, region, name)
             rows = [] if stack is None else await self._rows(stack)
@@ -401,24 +387,6 @@ class Applications:
 
     # --- parts
 
-    @asynccontextmanager
-    async def _alone(self, account: str, region: str, name: str) -> AsyncIterator[None]:
-        """While this lasts nobody else changes the application; TemplateError from within when ``stop`` ends it."""
-        task = asyncio.current_task()
-        assert task is not None
-        change = self._changing[task] = _Change(account)
-        try:
-            async with self._locks.setdefault((account, region, name), asyncio.Lock()):
-                yield
-        except asyncio.CancelledError:
-            if not change.stopped:
-                raise
-            task.uncancel()
-            raise TemplateError(f"the account of {name} was reset meanwhile: nothing of it is left") from None
-        finally:
-            del self._changing[task]
-            change.ended.set()
-
     def _changed(self, stack: Stack) -> None:
         where = (stack.account, stack.region, stack.name)
         self._editions[where] = self._editions.get(where, 0) + 1
@@ -445,7 +413,7 @@ class Applications:
 
     def _sweep(self, used: set[str]) -> None:
         """Remove packages that no resource has any more, unless another deployment may be about to use them."""
-        if sum(lock.locked() for lock in self._locks.values()) > 1:
+        if self._turns.under_way > 1:
             return
         for path in self._code.glob("*.zip"):
             if path.stem not in used:

@@ -7,11 +7,10 @@ nothing is zipped twice; entries are sorted and carry no times, so the bytes are
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import stat
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -93,15 +92,6 @@ def pack(files: Files, code: Path, *, what: str) -> Package:
             _add(archive, name, files[name].read_bytes(), executable=_executable(files[name]))
     partial.replace(path)
     return Package(key, path, path.stat().st_size)
-
-
-def pack_texts(texts: Iterable[tuple[str, str]]) -> bytes:
-    """A zip file of a few texts: inline code."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in sorted(texts):
-            _add(archive, name, text.encode(), executable=False)
-    return buffer.getvalue()
 
 
 def adopt(archive: Path, code: Path) -> Package:

@@ -341,12 +341,6 @@ class WaitingContext:
             _inner(self.call_, service, operation, request, as_, account, region)
         )
 
-    def set_aside(self) -> None:
-        """This operation does not hold up quiet from now on: it waits for quiet itself, or only watches."""
-        if self.ticket is not None:
-            self.parts.work.end(self.ticket)
-            self.ticket = None
-
     async def woken(self, key: str, timeout_ms: float | None) -> bool:
         """Wait idly to be woken: does not hold up quiet. False when the machine's time ran out first."""
         with self.aside():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,22 +34,18 @@ class DeliveryKind:
 class Service:
     """One AWS service.
 
-    ``name`` is the service's folder and its name in ARNs unless ``arn_name`` says otherwise; ``model`` its name in
-    botocore's data (the service's own name unless given), or the path of a ``service-2.json`` of its own.
-    ``tables`` are the SQL files of the folder, applied in order, each once. ``memory`` makes what it keeps in
-    memory per platform. ``start`` runs when the platform starts: takes up timers and consumers from its rows.
-    ``reset`` deletes an account's rows (None: every account). ``holds`` are queries that select the event ids the
-    service's rows refer to: "SELECT event FROM sqs_message". ``replied`` gets the outcome of a token the service
-    opened. ``outside`` tells what only an outsider can finish: messages held by receivers, queues nobody consumes.
-    ``throttling`` is the code for "no room now".
+    ``name`` is its name in ARNs; ``model`` its name in botocore's data (the service's own name unless given), or the
+    path of a ``service-2.json`` of its own. ``memory`` makes what it keeps in memory per platform. ``start`` runs when
+    the platform starts: takes up timers and consumers from its rows. ``reset`` deletes an account's rows (None: every
+    account). ``holds`` are queries that select the event ids the service's rows refer to: "SELECT event FROM
+    sqs_message". ``replied`` gets the outcome of a token the service opened. ``outside`` tells what only an outsider
+    can finish: messages held by receivers, queues nobody consumes. ``throttling`` is the code for "no room now". Its
+    tables are the ``tables*.sql`` of its folder (``Registry.scripts``).
     """
 
     name: str
     operations: Mapping[str, Operation]
     model: str | Path | None = None
-    arn_name: str | None = None
-    package: str = ""
-    tables: Sequence[str] = ()
     memory: Callable[[], Any] | None = None
     target: StoreTarget | CodeTarget | None = None
     source: QueueSource | None = None
@@ -61,4 +57,3 @@ class Service:
     replied: Callable[[Context, dict[str, Any], Outcome], None] | None = None
     outside: Callable[[Context, str | None], list[str]] | None = None
     throttling: str = "ThrottlingException"
-    account_wide: frozenset[str] = field(default_factory=frozenset)

@@ -83,19 +83,9 @@ class OperationModel:
         return self.output.shape.members if self.output is not None else {}
 
     @cached_property
-    def idempotency_tokens(self) -> tuple[str, ...]:
-        """The members an SDK fills with a random token when the caller gives none."""
-        return tuple(name for name, member in self.input_members.items() if member.traits.get("idempotencyToken"))
-
-    @cached_property
     def streaming_input(self) -> str | None:
         """The member that is the request's body as it came (bytes or a FileBody), or None."""
         return _streaming(self.input)
-
-    @cached_property
-    def streaming_output(self) -> str | None:
-        """The member that is the answer's body (bytes, a FileBody or a stream of bytes), or None."""
-        return _streaming(self.output)
 
     @cached_property
     def event_input(self) -> str | None:

@@ -10,9 +10,6 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-SCALARS = frozenset(
-    {"string", "character", "integer", "long", "short", "byte", "float", "double", "boolean", "blob", "timestamp"}
-)
 INTEGERS = frozenset({"integer", "long", "short", "byte"})
 FLOATS = frozenset({"float", "double"})
 _INTEGER_BITS = {"byte": 8, "short": 16, "integer": 32, "long": 64}

@@ -23,8 +23,6 @@ SERVICE = Service(
     "events",
     operations_of(buses, bus_rules, targets, events, tags),
     model="events",
-    package=__name__,
-    tables=["tables.sql"],
     memory=Memory,
     target=target.BusTarget(),
     kinds=[

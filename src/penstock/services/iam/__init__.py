@@ -11,8 +11,6 @@ SERVICE = Service(
     "iam",
     operations_of(roles, policies, users, groups, profiles),
     model="iam",
-    package=__name__,
-    tables=["tables.sql"],
     resources=RESOURCES,
     start=users.start,
     reset=users.reset,

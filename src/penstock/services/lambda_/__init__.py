@@ -26,8 +26,6 @@ SERVICE = Service(
     NAME,
     operations_of(functions, invocations, invoke_configs, concurrency, policies, layers, mappings, tags),
     model="lambda",
-    package=__name__,
-    tables=["tables.sql"],
     memory=Memory,
     target=FunctionTarget(),
     kinds=[

@@ -12,8 +12,6 @@ SERVICE = Service(
     "logs",
     operations_of(groups, streams, events, writing, policies),
     model="logs",
-    package=__name__,
-    tables=["tables.sql"],
     target=GroupTarget(),
     resources=RESOURCES,
     memory=retention.Sweeping,

@@ -41,7 +41,6 @@ _STEP = re.compile(r"\[(\d+)\]|\[(\*)\]|\['([^']*)'\]|\[\"([^\"]*)\"\]|\.([\w-]+
 _FIELD = re.compile(r"\[[^\]]*\]|\"[^\"]*\"|\S+")
 
 Test = Callable[[Any], bool]
-_MISSING: Final = object()
 
 
 class PatternError(ValueError):

@@ -10,5 +10,4 @@ SERVICE = Service(
     "self",
     operations_of(applications, clock, health, journal, messages, pages, quiet, resets),
     model=pages.MODEL,
-    package=__name__,
 )

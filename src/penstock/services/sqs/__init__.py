@@ -38,7 +38,6 @@ def reset(cx: Context, account: str | None) -> None:
 SERVICE = Service(
     name="sqs",
     operations=operations_of(queues, messages, receiving, moves, permissions, peeking),
-    tables=("tables.sql",),
     memory=Memory,
     target=QueueTarget(),
     source=Queues(),

@@ -10,8 +10,6 @@ SERVICE = Service(
     "sts",
     operations_of(sessions),
     model="sts",
-    package=__name__,
-    tables=["tables.sql"],
     start=sessions.start,
     reset=sessions.reset,
 )

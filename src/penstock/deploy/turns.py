@@ -1,0 +1,60 @@
+"""Who may change an application: one after another, until its account is reset."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from penstock.base.errors import TemplateError
+
+
+@dataclass(slots=True)
+class _Turn:
+    """A task that changes an application, or waits to."""
+
+    account: str
+    stopped: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Turns:
+    """The changes of every application on one platform."""
+
+    def __init__(self) -> None:
+        self._locks: dict[tuple[str, str, str], asyncio.Lock] = {}
+        self._turns: dict[asyncio.Task[Any], _Turn] = {}
+
+    @asynccontextmanager
+    async def take(self, account: str, region: str, name: str) -> AsyncIterator[None]:
+        """While this lasts nobody else changes the application; TemplateError from within when ``stop`` ends it."""
+        task = asyncio.current_task()
+        assert task is not None
+        turn = self._turns[task] = _Turn(account)
+        try:
+            async with self._locks.setdefault((account, region, name), asyncio.Lock()):
+                yield
+        except asyncio.CancelledError:
+            if not turn.stopped:
+                raise
+            task.uncancel()
+            raise TemplateError(f"the account of {name} was reset meanwhile: nothing of it is left") from None
+        finally:
+            del self._turns[task]
+            turn.ended.set()
+
+    async def stop(self, account: str | None) -> None:
+        """End every change of an account's applications (None: of all) where it stands; returns when none goes on."""
+        found = [(task, turn) for task, turn in self._turns.items() if account in (None, turn.account)]
+        for task, turn in found:
+            turn.stopped = True
+            task.cancel()
+        for _, turn in found:
+            await turn.ended.wait()
+
+    @property
+    def under_way(self) -> int:
+        """How many applications are being changed now."""
+        return sum(lock.locked() for lock in self._locks.values())
