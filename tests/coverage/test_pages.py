@@ -19,8 +19,9 @@ from tests.test_tidy import named_in
 REGISTRY = Registry(SERVICES)
 COLUMNS = ("executed", "kept", "refused", "not tested")
 
-# Members, properties and operations that no test tries, by service. A number here only ever shrinks.
-RATCHET: dict[str, int] = {}
+# How many members, properties and operations no test tries, by service: none. A new service may begin with more, and
+# its number only ever shrinks.
+RATCHET: dict[str, int] = dict.fromkeys(SERVICES, 0)
 
 
 @cache
