@@ -15,7 +15,7 @@ from penstock.cli.deployments import choose
 from penstock.cli.problems import Problem
 from penstock.cli.queues import queue_url
 from penstock.cli.show import duration, resource, size
-from penstock.cli.tree import event_tree
+from penstock.cli.tree import chained, event_tree
 
 
 def shown(trace: dict[str, Any]) -> str:
@@ -39,6 +39,23 @@ def hop(id_: str, event_id: str, target: str, **more: Any) -> dict[str, Any]:
 
 QUEUE = "arn:aws:sqs:us-east-1:000000000000:{}"
 FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:{}"
+
+
+def test_hops_hang_below_what_they_go_on_from() -> None:
+    rule, dead = "arn:aws:events:us-east-1:000000000000:rule/shop/pay", QUEUE.format("dead")
+    hops = [
+        hop("routed", "e", FUNCTION.format("f"), kind="events:target", source=rule),
+        hop("gone", "e", QUEUE.format("q"), kind="events:target", source=rule, state="failed", deadLetter=dead),
+        hop("dead", "e", dead, kind="events:dead-letter", source=rule),
+        hop("run", "e", FUNCTION.format("f"), kind="lambda:async", source=rule, state="failed"),
+        hop("destination", "e", QUEUE.format("d"), kind="lambda:destination", source=FUNCTION.format("f")),
+        hop("taken", "e", FUNCTION.format("g"), kind="lambda:mapping", source=QUEUE.format("d")),
+    ]
+    first, after = chained(hops)
+    assert [each["hopId"] for each in first] == ["routed", "gone"]
+    assert {before: [each["hopId"] for each in next_] for before, next_ in after.items()} == {
+        "routed": ["run"], "gone": ["dead"], "run": ["destination"], "destination": ["taken"],
+    }  # fmt: skip
 
 
 def test_a_tree_shows_hops_attempts_and_what_they_caused() -> None:

@@ -29,6 +29,7 @@ Hops = Mapping[str, Sequence[View]]
 REDRIVE = "sqs:redrive"  # a hop into a dead-letter queue: its attempts are receives
 ROUTED = "events:target"  # a hop that a rule made
 QUEUED = "lambda:async"  # a hop from a function's own queue into it
+DEAD = "dead letter"
 
 
 def event_tree(trace: View, *, logs: bool = False) -> list[Tree]:
@@ -120,19 +121,24 @@ class _Growing:
 def chained(hops: Sequence[View]) -> tuple[list[View], Hops]:
     """The hops of one event that begin at its source, and by hop those that go on from where it led.
 
-    A queue hands on what was brought to it, a bus routes it, a function's own queue runs it: such a hop goes on from
-    the latest one before it that led there.
+    A queue hands on what was brought to it, a bus routes it, a function's own queue runs it, what was given up goes to
+    a dead-letter queue and what a function has made of it to a destination: such a hop goes on from the latest one
+    before it that led there.
     """
     first: list[View] = []
     after: dict[str, list[View]] = {}
-    led: dict[tuple[str, ...], str] = {}  # where hops led: the resource, or (source, target) of what is queued
+    led: dict[tuple[str, ...], str] = {}  # where hops led: a resource, a function's queue, a dead-letter queue
     for hop in hops:
-        keys: list[tuple[str, ...]] = [(hop["source"], hop["target"])] if hop["kind"] == QUEUED else []
-        keys += [(_bus_of(hop["source"]) if hop["kind"] == ROUTED else hop["source"],)]
+        source, target, queued = hop["source"], hop["target"], hop["kind"] == QUEUED
+        keys = [(QUEUED if queued else DEAD, source, target), (_bus_of(source) if hop["kind"] == ROUTED else source,)]
         before = next((led[key] for key in keys if key in led), None)
         (first if before is None else after.setdefault(before, [])).append(hop)
-        if hop["state"] == "delivered" and hop["kind"] != QUEUED:
-            led[(hop["target"],)] = led[hop["source"], hop["target"]] = hop["hopId"]
+        if hop["state"] == "delivered" or queued:
+            led[(target,)] = hop["hopId"]
+        if hop["state"] == "delivered" and not queued:
+            led[QUEUED, source, target] = hop["hopId"]
+        if hop["state"] in ("failed", "expired") and hop.get("deadLetter"):
+            led[DEAD, source, hop["deadLetter"]] = hop["hopId"]
     return first, after
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from penstock.engine.pattern import PatternError, compile_filters
+from penstock.engine.pattern import PatternError, compile_filters, explain_filters
 
 
 def criteria(*patterns):
@@ -43,3 +43,17 @@ def test_no_criteria_let_everything_pass(nothing):
 def test_an_invalid_pattern_is_refused():
     with pytest.raises(PatternError):
         compile_filters({"Filters": [{"Pattern": '{"body": "x"}'}]})
+
+
+def test_each_filter_tells_why_it_turns_a_record_down() -> None:
+    told = explain_filters(criteria({"body": {"n": [1]}}, {"body": ["x"]}))({"body": '{"n": 2}'})
+    assert told == (
+        "filter 1: body.n is 2; the pattern wants 1; "
+        "filter 2: the body is JSON; the pattern is for a body of text"
+    )  # fmt: skip
+    told = explain_filters(criteria({"awsRegion": ["a"]}))({"body": "x"})
+    assert told == 'awsRegion is missing; the pattern wants "a"'
+
+
+def test_a_reason_is_not_as_long_as_the_value() -> None:
+    assert len(explain_filters(criteria({"body": ["x"]}))({"body": "y" * 100_000})) < 200
