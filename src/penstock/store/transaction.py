@@ -24,13 +24,14 @@ class SqliteTransaction:
     """The writer's connection, seen by one work at a time."""
 
     __slots__ = (
-        "_connection", "_depth", "_execute", "begun", "changed", "effects", "guarded", "may_insert", "saved",
+        "_change", "_connection", "_depth", "_execute", "begun", "changed", "effects", "guarded", "may_insert", "saved",
         "wrote",
     )  # fmt: skip
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._execute = connection.execute
+        self._change = connection.cursor().execute  # what changes rows leaves none to fetch: one cursor is enough
         self._depth = 0
         self.begun = False  # the group's transaction
         self.changed = False  # anything written in the group
@@ -73,7 +74,7 @@ class SqliteTransaction:
         """Carry out a statement that changes rows and return how many it changed."""
         if not self.wrote or not self.may_insert:
             self._prepare(sql)
-        return self._execute(sql, parameters).rowcount
+        return self._change(sql, parameters).rowcount
 
     def write_many(self, sql: str, parameters: Sequence[Parameters]) -> None:
         """Carry out one statement once per parameters."""
