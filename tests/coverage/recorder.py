@@ -68,6 +68,11 @@ def _named(paths: set[str], message: str) -> set[str]:
     return {path for path in paths if path.rpartition(".")[2] in words}
 
 
+def _failed_in_part(answer: Any) -> bool:
+    """Whether a batch was answered of which an entry failed: what it sent proves nothing."""
+    return isinstance(answer, dict) and bool(answer.get("Failed") or answer.get("FailedEntryCount"))
+
+
 class Recorder:
     """The record of one process's tests. ``muted`` while what runs is left to chance: nothing is added then."""
 
@@ -174,7 +179,7 @@ class _Watch:
             except ApiError as error:
                 self.ended(sent, read, error)
                 raise
-            if result is not None or not gives_up:
+            if (result is not None or not gives_up) and not _failed_in_part(result):
                 self.ended(sent, read)
             return result
 
@@ -185,7 +190,8 @@ class _Watch:
             except ApiError as error:
                 self.ended(sent, read, error)
                 raise
-            self.ended(sent, read)
+            if not _failed_in_part(result):
+                self.ended(sent, read)
             return result
 
         return wait if inspect.iscoroutinefunction(function) else run

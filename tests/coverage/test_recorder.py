@@ -134,6 +134,13 @@ def test_a_refusal_tells_which_member_it_names_and_an_error_proves_nothing() -> 
     assert (seen.answers, seen.sent, seen.read, seen.refused) == (False, set(), set(), {"EndpointId"})
 
 
+@pytest.mark.parametrize("answer", [{"Failed": [{"Id": "1"}]}, {"FailedEntryCount": 1}])
+def test_a_batch_of_which_an_entry_failed_proves_nothing(answer: dict[str, Any]) -> None:
+    recorder, marked = service_of(lambda cx, request: answer)
+    marked.function(None, EVENTS)
+    assert not recorder.of("events", "PutEvents").sent
+
+
 async def test_operations_that_wait_are_recorded_once_they_answer() -> None:
     def at_once(cx: Any, request: Any) -> dict[str, Any] | None:
         return {"read": request["Entries"]} if cx else None
