@@ -168,6 +168,7 @@ class Platform:
             machine=self.machine,
             names=self.names,
             allow_hosts=self.settings.allow_hosts,
+            allow_origins=self.settings.allow_origins,
             spool=data / "bodies",
             verifier=Verifier(self.keys, self.machine, self.settings.access_keys) if self.settings.auth else None,
         )
@@ -309,6 +310,7 @@ class Platform:
                 service.reset(Context(self.parts, tx, call), account)
         self.applications.forget(tx, account)
         delete_account(tx, account)
+        self.relay.reread(tx)
 
     # --- in the background
 

@@ -77,8 +77,7 @@ class Relay:
         """Take up what an earlier server left: what waited, and what it was running when it ended."""
         self._parts = parts
         await parts.store.transact(self._recover)
-        self._due.update(dict(await parts.store.transact(lambda tx: tx.all(_TARGETS))))
-        self._wake()
+        await parts.store.transact(self.reread)
 
     def _recover(self, tx: Transaction) -> None:
         """An attempt that ran when the server ended has been counted: it failed, whatever it had done."""
@@ -94,6 +93,16 @@ class Relay:
             else:
                 error = RefusedForNow("the server ended while this attempt ran", code="Interrupted")
                 self._deliveries.failed(self._parts, tx, delivery, error, now)
+
+    def reread(self, tx: Transaction) -> None:
+        """In the transaction of a reset: from when it is durable on, what its rows say is due and nothing else."""
+        due = dict(tx.all(_TARGETS))
+
+        def effect() -> None:
+            self._due = due
+            self._wake()
+
+        tx.after(effect)
 
     # --- turns
 

@@ -138,6 +138,11 @@ def test_lists_have_pages(events: Any) -> None:
             "ValidationException",
             "Parameter(s) SqsParameters must be specified for target: t.",
         ),
+        (
+            {"Arn": QUEUE, "DeadLetterConfig": {"Arn": QUEUE + ".fifo"}},
+            "ValidationException",
+            f"Parameter DeadLetterConfig.Arn is not valid. Reason: {QUEUE}.fifo is not the ARN of a standard",
+        ),
         ({"Arn": "arn:aws:sns:us-east-1:000000000000:t"}, "NotImplemented", "targets here are SQS queues, Lambda"),
         ({"Arn": "arn:aws:events:us-east-1:000000000000:target/create-snapshot"}, "NotImplemented", "is not supported"),
         ({"Arn": "arn:aws:events:us-east-1:000000000000:api-destination/a/b"}, "NotImplemented", "is not supported"),

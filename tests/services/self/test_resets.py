@@ -51,3 +51,19 @@ def test_ids_go_on_where_they_were_although_the_machines_clock_was_set_back(own_
     sqs = own_platform.client("sqs")
     second = sqs.send_message(QueueUrl=f"{own_platform.url}/000000000000/q", MessageBody="second")["MessageId"]
     assert (id_of(second) or 0) > (id_of(first) or 0) > an_hour_ahead
+
+
+def test_nothing_is_due_any_more_after_a_reset(platform: Any) -> None:
+    platform.freeze()
+    functions, sqs, events = (platform.client(name) for name in ("lambda", "sqs", "events"))
+    url = sqs.create_queue(QueueName="q", Attributes={"VisibilityTimeout": "60"})["QueueUrl"]
+    functions.create_function(
+        FunctionName="f", Role="arn:aws:iam::000000000000:role/r", Runtime="python3.12", Handler="index.handler",
+        Code={"ZipFile": zipped(CREATING)},
+    )  # fmt: skip
+    functions.create_event_source_mapping(EventSourceArn="arn:aws:sqs:us-east-1:000000000000:q", FunctionName="f")
+    sqs.send_message(QueueUrl=url, MessageBody="later", DelaySeconds=60)
+    events.put_rule(Name="hourly", ScheduleExpression="rate(1 hour)")
+    assert platform.quiet().next is not None
+    platform.reset("000000000000")
+    assert platform.quiet().next is None

@@ -105,7 +105,22 @@ def check(arn: Arn, target: Mapping[str, Any]) -> None:
         and not (target.get("SqsParameters") or {}).get("MessageGroupId")
     ):
         raise ValidationException(f"Parameter(s) SqsParameters must be specified for target: {id_}.")
+    _check_dead_letter((target.get("DeadLetterConfig") or {}).get("Arn"))
     _check_input(arn, id_, target)
+
+
+def _check_dead_letter(text: str | None) -> None:
+    """Only a standard queue can be one: docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html."""
+    if not text:
+        return
+    try:
+        arn = Arn.parse(text)
+    except ValueError:
+        arn = None
+    if arn is None or arn.service != "sqs" or arn.resource.endswith(".fifo"):
+        raise ValidationException(
+            f"Parameter DeadLetterConfig.Arn is not valid. Reason: {text} is not the ARN of a standard SQS queue."
+        )
 
 
 def _check_input(arn: Arn, id_: str, target: Mapping[str, Any]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from penstock.engine.context import Context, Parts
 from penstock.engine.operation import operations_of
 from penstock.engine.service import DeliveryKind, Service
@@ -31,7 +33,7 @@ def reset(cx: Context, account: str | None) -> None:
         cx.write(sql, (account,))
     memory: Memory = cx.memory
     memory.queues.clear()
-    cx.after(memory.queues.clear)
+    cx.after(partial(memory.forget, account))
     cx.wake(KEY)
 
 

@@ -86,6 +86,12 @@ class Memory:
 
         self.alarms[arn] = parts.clock.call_at(due, ring)
 
+    def forget(self, account: str | None) -> None:
+        """Forget the queues of an account that was reset (None: of all), and when their messages become visible."""
+        self.queues.clear()
+        for arn in [arn for arn in self.alarms if account in (None, Arn.parse(arn).account)]:
+            self.alarms.pop(arn).cancel()
+
 
 def find(cx: Context, account: str, region: str, name: str) -> Queue | None:
     """The queue of this name, or None."""
