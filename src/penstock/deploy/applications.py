@@ -26,7 +26,7 @@ from penstock.deploy.preparing import Prepared, Wish
 from penstock.deploy.problems import Lines
 from penstock.deploy.state import Resource, Stack
 from penstock.deploy.turns import Turns
-from penstock.deploy.watch import LOOK_EVERY_MS, Watch, in_words
+from penstock.deploy.watch import LOOK_EVERY_MS, Watch, in_words, settled
 from penstock.deploy.workshop import Code, Workshop
 from penstock.engine.context import Parts
 from penstock.engine.registry import Registry
@@ -346,7 +346,7 @@ class Applications:
             tell(Progress(wanted.name, "WATCHING", message=in_words(paths.values(), wanted.template.parent)))
             while self._editions.get(where, 0) == edition and not (gone() or self._closing.is_set()):
                 since = machine.now_ms()
-                if changed := await asyncio.to_thread(watch.changed):
+                if changed := await settled(watch):
                     await self._follow(wanted, changed, codes, tell)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._closing.wait(), LOOK_EVERY_MS / 1000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatch
@@ -9,6 +10,8 @@ from pathlib import Path
 
 from penstock.deploy.packages import EXCLUDED_FILES, EXCLUDED_FOLDERS
 
+SETTLE_MS = 30  # without a change: longer than a file takes to be written, and not felt
+SETTLE_LOOKS = 20  # then it is taken as it is: something writes there all the time
 LOOK_EVERY_MS = 250  # an edited handler has to be live within a second, building included
 # Installed packages change by way of package.json and requirements.txt, and are too many to look at.
 _NOT_LOOKED_AT = EXCLUDED_FOLDERS | {"node_modules"}
@@ -66,6 +69,18 @@ class Watch:
                 self._seen[name] = now
                 names.append(name)
         return names
+
+
+async def settled(watch: Watch) -> list[str]:
+    """The names of what changed, once nobody is writing any more: an editor empties a file before it fills it."""
+    names: dict[str, None] = {}
+    for _ in range(SETTLE_LOOKS):
+        found = await asyncio.to_thread(watch.changed)
+        if not found:
+            break
+        names |= dict.fromkeys(found)
+        await asyncio.sleep(SETTLE_MS / 1000)
+    return list(names)
 
 
 def _older(files: Snapshot, since_ms: int) -> Snapshot:
