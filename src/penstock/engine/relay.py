@@ -96,7 +96,7 @@ class Relay:
 
     def reread(self, tx: Transaction) -> None:
         """In the transaction of a reset: from when it is durable on, what its rows say is due and nothing else."""
-        due = dict(tx.all(_TARGETS))
+        due: dict[str, int] = {target: moment for target, moment in tx.all(_TARGETS)}  # noqa: C416 (rows of two)
 
         def effect() -> None:
             self._due = due
