@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -12,6 +14,7 @@ from penstock.base.names import Names
 from penstock.engine.access import Keys
 from penstock.engine.model import load
 from penstock.wire.front import Front
+from penstock.wire.protocols.xml_values import escape
 from penstock.wire.values import Response
 
 from .botocore_wire import request_of
@@ -81,3 +84,9 @@ def test_a_damaged_request_is_never_our_fault(service: str) -> None:
                 front.start(request, got.append)
                 assert got and got[0].status != 500, (service, operation.name, request, got)
                 assert isinstance(got[0].body, bytes) or got[0].status < 300
+
+
+def test_what_xml_cannot_hold_makes_no_answer_unreadable() -> None:
+    every = "".join(map(chr, [*range(0x20), 0x85, 0x2028, 0xD800, 0xDFFF, 0xFFFE, 0xFFFF])) + "<&>"
+    read = re.sub(r"&#x([0-9a-f]+);", "", escape(every).encode().decode())  # references as AWS writes them
+    assert ElementTree.fromstring(f"<a>{read}</a>").text == "\ufffd\t\n" + "\ufffd" * 4 + "<&>"

@@ -192,6 +192,8 @@ class _Compiler:
                 raise wrong_type(value, "List")
             if bounds is not None:
                 _tell(shape, value, path, bounds(value), problems)
+            if None in value:  # smithy.io/2.0/spec/type-refinement-traits.html#sparse-trait: a server refuses them
+                problems.append((f"{path}.{value.index(None) + 1}.member", MISSING))
             if check is not None:
                 for number, item in enumerate(value, 1):
                     if item is not None:

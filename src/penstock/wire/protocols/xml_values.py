@@ -23,16 +23,26 @@ Write = Callable[[list[str], str, Any], None]
 Read = Callable[[ElementTree.Element], Any]
 
 log = logging.getLogger("penstock.wire")
-_SPECIAL = re.compile(r"[&<>\"'\x00-\x08\x0b-\x1f\x7f\x85\u2028]")
+_SPECIAL = re.compile(r"[&<>\"'\x00-\x08\x0b-\x1f\x7f\x85\u2028\ud800-\udfff\ufffe\uffff]")
 _NAMED = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"}
 _DEPTH = 100  # elements within elements that a request may have; AWS's own documents stay below 20
 
 
 def escape(text: str) -> str:
-    """Text as XML content; control characters become references, as AWS writes them."""
+    """Text as XML content; control characters become references, as AWS writes them.
+
+    What XML 1.0 cannot hold in any form (NUL, which no service keeps, lone surrogates, two others) becomes U+FFFD.
+    """
     if _SPECIAL.search(text) is None:
         return text
-    return _SPECIAL.sub(lambda match: _NAMED.get(match[0]) or f"&#x{ord(match[0]):x};", text)
+    return _SPECIAL.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    character = match[0]
+    if character in _NAMED:
+        return _NAMED[character]
+    return "\ufffd" if character in "\0\ufffe\uffff" or character >= "\ud800" else f"&#x{ord(character):x};"
 
 
 def is_flat(use: Member) -> bool:
