@@ -66,6 +66,11 @@ class Settings:
         "Further values of the Host header that are answered, beside loopback names and `*.localhost`; "
         "`*` answers all. Every web page a developer visits can reach a host that is allowed here.",
     )
+    allow_origins: tuple[str, ...] = _setting(
+        (),
+        "Web pages that may call the platform from a browser, by their origin (`https://app.example`), beside those of "
+        "loopback names and `*.localhost`.",
+    )
     auth: bool = _setting(
         False, "Verify SigV4 signatures and refuse bad ones, as AWS does. Without it any credentials will do."
     )

@@ -85,6 +85,9 @@ def up(
     allow_host: Annotated[
         list[str] | None, typer.Option("--allow-host", help="Answer to this Host header as well; repeatable.")
     ] = None,
+    allow_origin: Annotated[
+        list[str] | None, typer.Option("--allow-origin", help="Let web pages of this origin call it; repeatable.")
+    ] = None,
     host: Annotated[str | None, typer.Option(help="The address to listen on.", show_default="127.0.0.1")] = None,
     durability: Annotated[
         str | None, typer.Option(help="full: synced to the disk before an answer; os: not.", show_default="full")
@@ -123,7 +126,8 @@ def up(
     settings = settings_for(
         chosen.template.parent if chosen else None,
         memory=memory or None, data=data.absolute() if data else None, port=port, host=host, durability=durability,
-        seed=seed, allow_hosts=tuple(allow_host) if allow_host else None, auth=auth or None, account=account,
+        seed=seed, allow_hosts=tuple(allow_host) if allow_host else None,
+        allow_origins=tuple(allow_origin) if allow_origin else None, auth=auth or None, account=account,
         region=region, log_level=log_level, stub_unknown=stub_unknown or None,
     )  # fmt: skip
     raise typer.Exit(_carry_out(Wish(chosen, settings, wait, not (detach or as_json), watch, as_json), detach))
