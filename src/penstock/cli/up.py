@@ -56,6 +56,13 @@ class Wish:
         settings = self.settings
         return Client(url, account=settings.account, region=settings.region, keys=settings.access_keys)
 
+AllowHost = Annotated[
+    list[str] | None, typer.Option("--allow-host", help="Answer to this Host header as well; repeatable.")
+]
+AllowOrigin = Annotated[
+    list[str] | None, typer.Option("--allow-origin", help="Let web pages of this origin call it; repeatable.")
+]
+
 
 def up(
     template: Annotated[
@@ -82,12 +89,8 @@ def up(
     stub_unknown: Annotated[
         bool, typer.Option("--stub-unknown", help="Make named stubs of unknown resource types, with a warning.")
     ] = False,
-    allow_host: Annotated[
-        list[str] | None, typer.Option("--allow-host", help="Answer to this Host header as well; repeatable.")
-    ] = None,
-    allow_origin: Annotated[
-        list[str] | None, typer.Option("--allow-origin", help="Let web pages of this origin call it; repeatable.")
-    ] = None,
+    allow_host: AllowHost = None,
+    allow_origin: AllowOrigin = None,
     host: Annotated[str | None, typer.Option(help="The address to listen on.", show_default="127.0.0.1")] = None,
     durability: Annotated[
         str | None, typer.Option(help="full: synced to the disk before an answer; os: not.", show_default="full")
