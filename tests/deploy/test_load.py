@@ -124,3 +124,18 @@ def test_a_folder_without_config_gives_the_name(tmp_path: Path) -> None:
     (folder / "template.yml").write_text("Resources: {}")
     found = samconfig.find(folder)
     assert found is not None and found.name == "app-1-my-app"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+            f"{chr(98 + i)}: &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(9)
+        ), "what aliases repeat"),
+        ("Resources: " + "[" * 3000 + "]" * 3000, "nested more than"),
+        ('{"Resources": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested more than"),
+    ],
+)  # fmt: skip
+def test_a_template_that_grows_without_end_is_refused(text: str, told: str) -> None:
+    with pytest.raises(TemplateError, match=told):
+        load.parse(text)

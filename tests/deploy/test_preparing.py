@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -190,3 +194,18 @@ Resources:
 def test_what_cannot_be_prepared_is_refused_by_name(tmp_path: Path, change: tuple[str, str], message: str) -> None:
     with pytest.raises(TemplateError, match=message):
         prepare(wish(tmp_path, SAM.replace(*change)))
+
+
+def test_the_process_that_prepares_ends_with_its_server(tmp_path: Path) -> None:
+    program = (
+        "import subprocess; from penstock.deploy import worker\n"
+        "worker.prepare = lambda *_: subprocess.run(['sleep', '600'])\n"
+        "worker.main()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    assert process.stdin is not None
+    process.stdin.write(json.dumps(preparing.to_json(wish(tmp_path, SAM))).encode() + b"\n")
+    process.stdin.close()  # as when the server is killed
+    assert process.wait(30) == -signal.SIGKILL

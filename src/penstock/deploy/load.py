@@ -33,6 +33,8 @@ _SHORT_FORMS = {
     },
 }  # fmt: skip
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9_]*)$")
+_DEPTH = 150  # values within values; intrinsics in intrinsics of real templates stay below 30
+_VALUES = 500_000  # of one template, each alias counted with all it stands for: "billion laughs" stays small as text
 _LINE_DEPTH = 5  # Resources/Id/Properties/Name/Part: as deep as a message points
 
 
@@ -74,6 +76,8 @@ def parse(text: str, path: str = "the template") -> Template:
         ) from error
     except yaml.YAMLError as error:
         raise TemplateError(f"{path}: not well-formed YAML: {error}") from error
+    except RecursionError as error:
+        raise TemplateError(f"{path}: nested more than {_DEPTH} deep; flatten it") from error
     reader = _Reader(path)
     body = reader.value(root, ()) if root is not None else None
     if not isinstance(body, dict):
@@ -86,6 +90,8 @@ def _check_json(text: str, path: str) -> None:
         json.loads(text)
     except json.JSONDecodeError as error:
         raise TemplateError(f"{path}:{error.lineno}: not well-formed JSON: {error.msg}", line=error.lineno) from error
+    except RecursionError as error:
+        raise TemplateError(f"{path}: nested more than {_DEPTH} deep; flatten it") from error
 
 
 class _Reader:
@@ -96,11 +102,17 @@ class _Reader:
         self.at: dict[str, int] = {}
         self.warnings: list[str] = []
         self._open: set[int] = set()
+        self._values = 0
 
     def value(self, node: yaml.Node, path: tuple[str, ...]) -> Any:
         """The value of a node that stands at this path."""
         if id(node) in self._open:
             self._fail(node, "an alias contains itself")
+        self._values += 1
+        if len(self._open) >= _DEPTH:
+            self._fail(node, f"nested more than {_DEPTH} deep; flatten it")
+        if self._values > _VALUES:
+            self._fail(node, f"the template has more than {_VALUES} values, with what aliases repeat; repeat less")
         self._open.add(id(node))
         try:
             if node.tag.startswith("!") and node.tag != "!":

@@ -124,9 +124,8 @@ async def prepare(wish: Wish, say: Callable[[str], None]) -> Prepared:
     complaints = asyncio.create_task(process.stderr.read())
     try:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            process.stdin.write(json.dumps(to_json(wish)).encode())
+            process.stdin.write(json.dumps(to_json(wish)).encode() + b"\n")
             await process.stdin.drain()
-        process.stdin.close()
         async for line in process.stdout:
             answer = json.loads(line)
             if "say" in answer:
@@ -140,6 +139,7 @@ async def prepare(wish: Wish, say: Callable[[str], None]) -> Prepared:
         said = (await complaints).decode(errors="replace")[-2000:]
         raise TemplateError(f"{wish.template}: preparing it ended with status {status}; please report this:\n{said}")
     finally:
+        process.stdin.close()  # until here it tells the process that its server lives
         if process.returncode is None:
             # The group: an installer that the process runs ends with it.
             with contextlib.suppress(ProcessLookupError):

@@ -1,10 +1,16 @@
-"""The process in which templates are prepared: a wish as JSON on standard input, lines of JSON on standard output."""
+"""The process in which templates are prepared: a wish as a line of JSON on standard input, lines of JSON on output.
+
+Standard input stays open for as long as the server lives; when it ends, this process does, with all that it runs.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+import os
+import signal
 import sys
+import threading
 from typing import Any
 
 from penstock.base.errors import TemplateError
@@ -22,11 +28,29 @@ def main() -> None:
         answers.flush()
 
     try:
-        prepared = prepare(wish_of(json.load(sys.stdin)), lambda text: answer(say=text))
+        wish = wish_of(json.loads(_line()))
+        threading.Thread(target=_end_with_server, daemon=True).start()
+        prepared = prepare(wish, lambda text: answer(say=text))
     except TemplateError as error:
         answer(error={"message": error.message, "resource": error.resource, "line": error.line})
     else:
         answer(prepared=to_json(prepared))
+
+
+def _line() -> bytes:
+    """The first line of standard input; nothing is read ahead."""
+    read = b""
+    while not read.endswith(b"\n"):
+        piece = os.read(sys.stdin.fileno(), 1 << 16)
+        if not piece:
+            os._exit(1)
+        read += piece
+    return read
+
+
+def _end_with_server() -> None:
+    os.read(sys.stdin.fileno(), 1)
+    os.killpg(0, signal.SIGKILL)  # the server started it as the leader of a group of its own
 
 
 if __name__ == "__main__":
