@@ -342,6 +342,12 @@ async def test_a_queue_and_a_function_are_mapped_once(tmp_path: Path, bench: Ben
         await at.map()
         with pytest.raises(ApiError, match=f"existing mapping with UUID {at.uuid}"):
             await at.map()
+        first = at.uuid
+        await on.function(FunctionName="other")
+        await at.map("other")
+        with pytest.raises(ApiError, match=f"existing mapping with UUID {first}"):
+            await on.call("UpdateEventSourceMapping", UUID=at.uuid, FunctionName="orders")
+        await on.call("UpdateEventSourceMapping", UUID=at.uuid, FunctionName="other")
 
 
 async def test_fifo_queues_have_no_window(tmp_path: Path, bench: Benches) -> None:

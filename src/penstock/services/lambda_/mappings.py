@@ -40,12 +40,7 @@ def create_event_source_mapping(cx: Context, request: Request) -> Response:
     source = check_source(request.get("EventSourceArn"), cx.region)
     function = _function(cx, request["FunctionName"])
     settings = check_settings({member: request.get(member) for member in SETTINGS}, str(source))
-    same = cx.one(_SAME, (str(source), function.account, function.region, function.name))
-    if same is not None:
-        raise ResourceConflict(
-            f'The event source arn (" {source} ") and function (" {function.name} ") provided mapping already exists. '
-            f"Please update or delete the existing mapping with UUID {same[0]}"
-        )
+    _check_unmapped(cx, source, function)
     _check_queue(cx, source, function)
     mapping = MappingRow(
         cx.names.uuid(), function.account, function.region, str(source), function.name,
@@ -67,6 +62,7 @@ def update_event_source_mapping(cx: Context, request: Request) -> Response:
         settings=check_settings(old.settings | given, old.source), modified=cx.now,
     )  # fmt: skip
     if function is not None:
+        _check_unmapped(cx, Arn.parse(mapping.source), function, besides=mapping.uuid)
         _check_queue(cx, Arn.parse(mapping.source), function)
     _put(cx, mapping)
     changing = {(True, False): "Disabling", (False, True): "Enabling"}.get((old.enabled, enabled), "Updating")
@@ -124,6 +120,16 @@ def _find(cx: Context, uuid: str) -> MappingRow:
 
 def _function(cx: Context, text: str) -> FunctionRow:
     return records.get(cx, parse_reference(text, None, cx.account, cx.region))
+
+
+def _check_unmapped(cx: Context, source: Arn, function: FunctionRow, besides: str = "") -> None:
+    """A queue and a function are mapped once."""
+    for (uuid,) in cx.all(_SAME, (str(source), function.account, function.region, function.name)):
+        if uuid != besides:
+            raise ResourceConflict(
+                f'The event source arn (" {source} ") and function (" {function.name} ") provided mapping already '
+                f"exists. Please update or delete the existing mapping with UUID {uuid}"
+            )
 
 
 def _check_queue(cx: Context, source: Arn, function: FunctionRow) -> None:
