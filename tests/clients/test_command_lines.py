@@ -71,9 +71,10 @@ def test_the_aws_cli_sends_receives_puts_and_fails_as_on_aws(platform: PlatformT
 
 @pytest.mark.slow
 def test_what_sam_builds_is_deployed_and_sam_invokes_it_and_reads_its_log(
-    platform: PlatformThread, tmp_path: Path
+    own_platform: PlatformThread, tmp_path: Path
 ) -> None:
     command = SAM.prepared()
+    platform = own_platform  # its clock tells the machine's time, by which `sam logs` asks
 
     def sam(*words: str) -> str:
         ran = told([*command, *words], platform, tmp_path)
@@ -93,5 +94,6 @@ def test_what_sam_builds_is_deployed_and_sam_invokes_it_and_reads_its_log(
     [function] = platform.client("lambda").list_functions()["Functions"]
     answer = sam("remote", "invoke", function["FunctionArn"], "--event", '{"amount": 7}', "--output", "text")
     assert '{"paid": 7}' in answer.replace("\\", "")
+    platform.quiet()
     log = sam("logs", "--cw-log-group", f"/aws/lambda/{function['FunctionName']}")
     assert "paying 7" in log

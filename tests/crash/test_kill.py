@@ -35,7 +35,8 @@ class Application:
     """Queues, buses and a function.
 
     plain (nobody reads it); in → function → out; in.fifo → function → out.fifo; the default bus → a rule → the bus
-    second → a rule → from-bus.
+    second → a rule → from-bus. An asynchronous event whose three attempts were all cut off by kills goes to given-up,
+    as its attempts are counted before they run.
     """
 
     def __init__(self, server: Server, witness: Witness) -> None:
@@ -43,12 +44,13 @@ class Application:
         sqs, functions = server.client("sqs"), server.client("lambda")
         fifo = {"FifoQueue": "true", "VisibilityTimeout": "60"}
         self.urls: dict[str, str] = {}
-        for name in ("plain", "in", "out", "in.fifo", "out.fifo", "from-bus"):
+        for name in ("plain", "in", "out", "in.fifo", "out.fifo", "from-bus", "given-up"):
             attributes = fifo if name.endswith(".fifo") else {"VisibilityTimeout": "60"}
             self.urls[name] = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
         functions.create_function(
             FunctionName="pass-on", Runtime="python3.12", Handler="handler.handler", Timeout=30,
             Code={"ZipFile": zipped()}, Role="arn:aws:iam::000000000000:role/pass-on",
+            DeadLetterConfig={"TargetArn": "arn:aws:sqs:us-east-1:000000000000:given-up"},
             Environment={"Variables": {
                 "OUT": self.urls["out"], "OUT_FIFO": self.urls["out.fifo"], "WITNESS": str(witness.port),
             }},
@@ -212,7 +214,11 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed(
     assert sorted(application.drain("returned")) == sorted(application.moving), f"moved otherwise (seed {SEED})"
     assert application.drain("dead") == []
     out = application.drain("out")
-    check_delivered("mapping and asynchronous invokes", senders["in"] + senders["async"], out)
+    given_up = [json.loads(body)["id"] for body in application.drain("given-up")]
+    assert len(given_up) == len(set(given_up)), f"given up twice (seed {SEED})"
+    check_delivered("mapping", senders["in"], [body for body in out if body.startswith("in-")])
+    asynchronous = [body for body in out if body.startswith("async-")]
+    check_delivered("asynchronous invokes", senders["async"], asynchronous + given_up)
     ordered = application.drain("out.fifo")
     check_delivered("FIFO", senders["fifo"], ordered)
     check_order(senders["fifo"], ordered)
