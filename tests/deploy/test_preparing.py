@@ -95,6 +95,12 @@ def test_what_sam_refuses_is_told_with_its_line(tmp_path: Path) -> None:
     assert caught.value.resource == "Worker"
 
 
+def test_what_the_translator_refuses_is_told_with_the_types_that_nobody_knows(tmp_path: Path) -> None:
+    template = SAM.replace("Handler: app.handler", "Handlr: app.handler") + "  Table: {Type: AWS::DynamoDB::Table}\n"
+    with pytest.raises(TemplateError, match=r"(?s)Worker: .*Handlr.*\n.*: Table: AWS::DynamoDB::Table is not sup"):
+        prepare(wish(tmp_path, template, known_types=frozenset({"AWS::SQS::Queue", "AWS::IAM::Role"})))
+
+
 def test_unknown_types_are_refused_before_anything_is_built(tmp_path: Path) -> None:
     with pytest.raises(TemplateError) as caught:
         prepare(wish(tmp_path, SAM, known_types=frozenset({"AWS::SQS::Queue", "AWS::IAM::Role"})))

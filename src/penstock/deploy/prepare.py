@@ -49,7 +49,10 @@ def prepare(wish: Wish, say: Say = lambda text: None) -> Prepared:
 
     # Once with made-up packages, so that what cannot be deployed is refused before anything is installed.
     unbuilt = {item.logical_id: "unbuilt" for item in named}
-    draft, lines = translated(unbuilt)
+    try:
+        draft, lines = translated(unbuilt)
+    except TemplateError as error:
+        raise _with_unknown_types(error, body, wish, scope, template.lines) from error
     refuse_unknown_types(draft, wish, scope_of(draft, values, wish), lines)
     keys, packages = _build_all(code, wish.workshop, template.lines, say)
     final, lines = translated(unbuilt | keys) if keys else (draft, lines)
@@ -98,6 +101,22 @@ def refuse_unknown_types(body: Mapping[str, Any], wish: Wish, scope: Scope, line
         if resource["Type"] not in wish.known_types and _wanted(resource, scope):
             check.refuse_type(logical_id, resource["Type"], problems)
     problems.raise_if_any()
+
+
+def _with_unknown_types(
+    error: TemplateError, body: Mapping[str, Any], wish: Wish, scope: Scope, lines: Lines
+) -> TemplateError:
+    """What the translator refuses, and beside it the types that it would not have touched and that nobody knows."""
+    rest = {
+        logical_id: resource
+        for logical_id, resource in body["Resources"].items()
+        if isinstance(resource, dict) and not resource.get("Type", "AWS::Serverless::").startswith("AWS::Serverless::")
+    }
+    try:
+        refuse_unknown_types({**body, "Resources": rest}, wish, scope, lines)
+    except TemplateError as more:
+        return TemplateError(f"{error.message}\n{more.message}", resource=error.resource, line=error.line)
+    return error
 
 
 def _build_all(code: list[Code], workshop: Workshop, lines: Lines, say: Say) -> tuple[dict[str, str], dict[str, str]]:

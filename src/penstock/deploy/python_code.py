@@ -57,7 +57,8 @@ def _installer(workshop: Workshop) -> list[str]:
         [sys.executable, "-m", "pip", "--version"], capture_output=True, check=False, env=dict(workshop.environment)
     )
     if probe.returncode == 0:
-        return [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--no-compile"]
+        quiet = ["--disable-pip-version-check", "--no-input", "--no-compile", "--progress-bar", "off"]
+        return [sys.executable, "-m", "pip", "install", *quiet]
     raise TemplateError("there is neither uv nor pip to install requirements.txt with; install one of them")
 
 
