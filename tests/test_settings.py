@@ -57,3 +57,10 @@ def test_settings_travel_through_an_environment_unchanged(tmp_path: Path) -> Non
             assert getattr(again, name) == getattr(settings, name), name
     assert again.environment["PATH"] == "/bin"
     assert load(Path("/"), environment=as_environment(load(tmp_path, environment={}, memory=True))).memory
+
+
+def test_auth_without_anybody_who_may_sign_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="access_keys names nobody"):
+        load(tmp_path, environment={}, auth=True)
+    (tmp_path / "penstock.toml").write_text('auth = true\n[access_keys]\nAKIA = "secret"\n')
+    assert load(tmp_path, environment={}).access_keys == {"AKIA": "secret"}

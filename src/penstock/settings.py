@@ -126,6 +126,11 @@ def load(
     values["cache"] = _cache(values.get("cache"), environment)
     settings = replace(Settings(), **values, environment=environment)
     _check_address(settings)
+    if settings.auth and not settings.access_keys:
+        raise SettingsError(
+            "auth is on and access_keys names nobody who may sign, so nobody could ask for anything: add the table"
+            f" [access_keys] with KEY_ID = \"SECRET\" to {CONFIG_FILE}, or set PENSTOCK_ACCESS_KEYS=KEY_ID=SECRET."
+        )
     return settings
 
 

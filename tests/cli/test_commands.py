@@ -154,6 +154,17 @@ def test_no_server_ends_with_3_and_says_how_to_start_one(penstock: Penstock) -> 
     assert "penstock up" in ran.err and ran.err.count("\n") == 1
 
 
+def test_a_port_that_is_taken_anew_each_time_is_no_address_to_look_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    (tmp_path / "penstock.toml").write_text("port = 0\n")
+    assert run(["status"]) == 3
+    said = " ".join(capsys.readouterr().err.split())
+    assert "No Penstock server runs on" in said and ":0" not in said
+
+
 def test_nothing_is_coloured_without_a_terminal(penstock: Penstock, platform: PlatformThread) -> None:
     for command in (["status"], ["events"], ["trace", "zz"]):
         ran = penstock(*command)

@@ -14,7 +14,7 @@ import typer
 
 from penstock.base.names import is_account
 from penstock.cli.client import Client
-from penstock.cli.problems import WRONG_USE, Problem
+from penstock.cli.problems import NO_SERVER, WRONG_USE, Problem
 from penstock.settings import DATA_FOLDER, Settings, SettingsError, load
 from penstock.store.lock import owner_of
 
@@ -47,6 +47,12 @@ def client_for(url: str | None, data: Path | None, account: str | None, region: 
     if url is None:
         owner = running_on(settings.data)
         url = owner["url"] if owner else settings.environment.get("AWS_ENDPOINT_URL") or address(settings)
+        if not owner and url == address(settings) and settings.port == 0:
+            raise Problem(
+                f"No Penstock server runs on {settings.data}. "
+                "Start one with `penstock up`, or name another with --url.",
+                exit_code=NO_SERVER,
+            )
     return Client(url, account=settings.account, region=settings.region, keys=settings.access_keys)
 
 
