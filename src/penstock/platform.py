@@ -7,6 +7,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import orjson
 from penstock import __version__
 from penstock.base.clock import MachineClock, PlatformClock
 from penstock.base.errors import StoreLost
-from penstock.base.limits import PRUNE_EVERY_MS, ROOM_EVERY_MS
+from penstock.base.limits import JOURNAL_AGE_MS, PRUNE_EVERY_MS, ROOM_EVERY_MS
 from penstock.base.names import Names
 from penstock.deploy.applications import Application, Applications
 from penstock.engine.access import Keys, root
@@ -23,7 +24,7 @@ from penstock.engine.compute import Function
 from penstock.engine.context import Call, Context, Parts
 from penstock.engine.delivery import Deliveries
 from penstock.engine.dispatcher import Dispatcher
-from penstock.engine.pruning import delete_account, prune, prune_for_room, prune_oversize
+from penstock.engine.pruning import ALWAYS, delete_account, delete_events, oversize, prunable
 from penstock.engine.pump import Pump
 from penstock.engine.quiet import Quiet, Settled, UnderWay
 from penstock.engine.registry import Registry
@@ -332,16 +333,26 @@ class Platform:
             for _ in range(PRUNE_EVERY_MS // ROOM_EVERY_MS):
                 await asyncio.sleep(ROOM_EVERY_MS / 1000)
                 await self._prune_for_room(holds)
-            while await self.store.transact(lambda tx: prune(tx, self.clock.now(), holds), frees=True):  # noqa: ASYNC110
-                await asyncio.sleep(0)
-            while await self.store.transact(lambda tx: prune_oversize(tx, holds), frees=True):  # noqa: ASYNC110
-                await asyncio.sleep(0)
+            await self._prune(self.clock.now() - JOURNAL_AGE_MS, holds)
+            too_much = await self.store.read(oversize)
+            if too_much is not None:
+                await self._prune(too_much, holds)
+
+    async def _prune(self, before: int, holds: list[str]) -> None:
+        """Delete what is older than a moment, a slice at a time."""
+        after: int | None = 0
+        while after is not None:
+            ids, after = await self.store.read(partial(prunable, before=before, after=after, holds=holds))
+            if ids:
+                await self.store.transact(partial(delete_events, ids=ids), frees=True)
 
     async def _prune_for_room(self, holds: list[str]) -> None:
-        while self.store.lacks_pages:
-            if not await self.store.transact(lambda tx: prune_for_room(tx, holds), frees=True):
-                return
-            await asyncio.sleep(0)
+        """The disk is full, and deletes are all that helps: delete the oldest, however young."""
+        after: int | None = 0
+        while self.store.lacks_pages and after is not None:
+            ids, after = await self.store.read(partial(prunable, before=ALWAYS, after=after, holds=holds))
+            if ids:
+                await self.store.transact(partial(delete_events, ids=ids), frees=True)
 
     def _admitted(self, account: str | None) -> list[str]:
         count = self.dispatcher.admitted

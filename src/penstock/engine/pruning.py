@@ -1,58 +1,54 @@
-"""Bounding the journal: by age and by size, in small slices, never what a service still refers to."""
+"""Bounding the journal: by age and by size, in small slices, never what a service still refers to.
+
+What may go is looked for by a reading connection, beside the event loop; only the deletion of a slice runs on it. Ids
+and platform time rise together, so the oldest events are those with the smallest ids.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from penstock.base.limits import JOURNAL_AGE_MS, JOURNAL_BYTES, PRUNE_SLICE_ROWS
-from penstock.store.store import Transaction
+from penstock.base.limits import JOURNAL_BYTES, PRUNE_SLICE_ROWS
+from penstock.store.store import Reader, Transaction
 
-_OLD = """
-SELECT id FROM event WHERE at < ?
-    AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.event = event.id AND delivery.state < 2)
-    {held}
-ORDER BY id LIMIT ?
-"""
+_NEXT = "SELECT id, at FROM event WHERE id > ? ORDER BY id LIMIT ?"
+_SETTLED = "NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.event = event.id AND delivery.state < 2)"
 _SIZE = "SELECT coalesce(sum(length(payload)), 0) FROM event"
-_MIDDLE = "SELECT at FROM event ORDER BY id LIMIT 1 OFFSET (SELECT count(*) / 4 FROM event)"
+_QUARTER = "SELECT at FROM event ORDER BY id LIMIT 1 OFFSET (SELECT count(*) / 4 FROM event)"
 
-_ALWAYS = 1 << 62  # a moment after every event
+ALWAYS = 1 << 62  # a moment after every event
 
 
-def prune(tx: Transaction, now: int, holds: Sequence[str]) -> int:
-    """Delete one slice of what is too old, and return how many events went.
+def prunable(reader: Reader, before: int, after: int, holds: Sequence[str]) -> tuple[list[int], int | None]:
+    """One slice of events older than ``before`` (platform ms), past the id ``after``, that nothing needs any more.
 
-    ``holds`` are queries for event ids that services still refer to: "SELECT event FROM sqs_message".
+    ``holds`` are queries for event ids that services still refer to: "SELECT event FROM sqs_message". Returns the ids
+    that may go, and the id to go on after; None when there are no older ones.
     """
+    slice_ = [id_ for id_, at in reader.all(_NEXT, (after, PRUNE_SLICE_ROWS)) if at < before]
+    if not slice_:
+        return [], None
     held = "".join(f" AND id NOT IN ({query})" for query in holds)
-    ids = [row[0] for row in tx.all(_OLD.format(held=held), (now - JOURNAL_AGE_MS, PRUNE_SLICE_ROWS))]
-    return _delete(tx, ids)
+    rows = reader.all(f"SELECT id FROM event WHERE id > ? AND id <= ? AND {_SETTLED}{held}", (after, slice_[-1]))
+    return [row[0] for row in rows], slice_[-1]
 
 
-def prune_oversize(tx: Transaction, holds: Sequence[str]) -> int:
-    """Delete one slice of the oldest quarter when payloads take too much room; how many events went."""
-    size = tx.one(_SIZE)
+def oversize(reader: Reader) -> int | None:
+    """The moment before which events have to go since payloads take too much room; None when they do not."""
+    size = reader.one(_SIZE)
     if size is None or size[0] <= JOURNAL_BYTES:
-        return 0
-    middle = tx.one(_MIDDLE)
-    held = "".join(f" AND id NOT IN ({query})" for query in holds)
-    before = middle[0] if middle else 0
-    return _delete(tx, [row[0] for row in tx.all(_OLD.format(held=held), (before, PRUNE_SLICE_ROWS))])
+        return None
+    quarter = reader.one(_QUARTER)
+    return int(quarter[0]) if quarter else None
 
 
-def prune_for_room(tx: Transaction, holds: Sequence[str]) -> int:
-    """Delete one slice of the oldest, however young: the disk is full, and deletes are all that helps."""
-    held = "".join(f" AND id NOT IN ({query})" for query in holds)
-    return _delete(tx, [row[0] for row in tx.all(_OLD.format(held=held), (_ALWAYS, PRUNE_SLICE_ROWS))])
-
-
-def _delete(tx: Transaction, ids: list[int]) -> int:
-    parameters = [(id_,) for id_ in ids]
-    if ids:
+def delete_events(tx: Transaction, ids: Sequence[int]) -> None:
+    """Delete these events with their hops, except one for which something waits again meanwhile."""
+    parameters = [(id_,) for id_ in ids if tx.one(f"SELECT 1 FROM event WHERE id = ? AND {_SETTLED}", (id_,))]
+    if parameters:
         tx.write_many("DELETE FROM attempt WHERE delivery IN (SELECT id FROM delivery WHERE event = ?)", parameters)
         tx.write_many("DELETE FROM delivery WHERE event = ?", parameters)
         tx.write_many("DELETE FROM event WHERE id = ?", parameters)
-    return len(ids)
 
 
 def delete_account(tx: Transaction, account: str | None) -> None:
