@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.console import Console
 
 from penstock.cli.clock import moving
 from penstock.cli.deployments import choose
+from penstock.cli.events import table
 from penstock.cli.problems import Problem
 from penstock.cli.queues import queue_url
 from penstock.cli.show import duration, resource, size
@@ -167,3 +169,15 @@ def test_a_template_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
 def choose_with_template(folder: Path, parameters: list[str]) -> None:
     (folder / "template.yaml").write_text("Resources: {}")
     choose(folder, None, parameters)
+
+
+def test_events_fit_80_columns_with_time_kind_and_id_whole() -> None:
+    event = {
+        "at": 1790000000.5, "kind": "events:PutEvents", "source": "arn:aws:sqs:us-east-1:000000000000:a-long-name",
+        "size": 2, "hops": 2, "failedHops": 1, "waitingHops": 0, "eventId": "79782886-2d70-4510-81cf-6a9bb8d36bb4",
+    }  # fmt: skip
+    out = Console(width=80, file=io.StringIO())
+    out.print(table([event], out.width))
+    written = out.file.getvalue()  # type: ignore[attr-defined]
+    assert "events:PutEvents" in written and event["eventId"] in written and "1 done, 1 failed" in written
+    assert all(len(line.rstrip()) <= 80 for line in written.splitlines())

@@ -16,6 +16,7 @@ from penstock.cli.find import Account, AsJson, Data, Region, Url, client_for, in
 from penstock.cli.show import clock_time, console, moment, print_json, print_json_line, resource, size
 
 LOOK_AGAIN_S: Final = 0.3  # machine seconds between two looks at the journal
+WIDE: Final = 130  # columns that a line for each event takes
 
 
 def events(
@@ -71,7 +72,7 @@ def _print(found: Sequence[dict[str, Any]]) -> None:
     if not found:
         console(stderr=True).print("Nothing has happened yet that this would show.")
     elif console().is_terminal:
-        console().print(table(found))
+        console().print(table(found, console().width))
     else:
         for event in found:
             print(_line(event))
@@ -96,15 +97,17 @@ def follow_lines(client: Client, wanted: dict[str, Any], found: list[dict[str, A
 
 def _follow_table(client: Client, wanted: dict[str, Any], found: list[dict[str, Any]]) -> None:
     out = console()
-    rows = min(wanted["limit"], max(out.height - 3, 1))
-    with Live(table(found[-rows:]), console=out, auto_refresh=False) as live:
+    rows = min(wanted["limit"], max((out.height - 3) // (1 if out.width >= WIDE else 2), 1))
+    with Live(table(found[-rows:], out.width), console=out, auto_refresh=False) as live:
         while True:
             threading.Event().wait(LOOK_AGAIN_S)
-            live.update(table(latest(client, wanted)[-rows:]), refresh=True)
+            live.update(table(latest(client, wanted)[-rows:], out.width), refresh=True)
 
 
-def table(found: Sequence[dict[str, Any]]) -> Table:
-    """Events as a table."""
+def table(found: Sequence[dict[str, Any]], width: int = WIDE) -> Table:
+    """Events as a table; where ``width`` columns are too few for a line each, in two lines each."""
+    if width < WIDE:
+        return _narrow(found)
     made = Table(box=None, pad_edge=False, header_style="dim")
     made.add_column("time (UTC)")
     made.add_column("what")
@@ -117,6 +120,17 @@ def table(found: Sequence[dict[str, Any]]) -> Table:
             clock_time(event["at"]), event["kind"], resource(event["source"]), size(event["size"]), _hops(event),
             event["eventId"],
         )  # fmt: skip
+    return made
+
+
+def _narrow(found: Sequence[dict[str, Any]]) -> Table:
+    made = Table(box=None, pad_edge=False, header_style="dim")
+    made.add_column("time (UTC)", no_wrap=True, width=12)
+    made.add_column("what\nto what", no_wrap=True, overflow="ellipsis")
+    made.add_column("went on to\nid", no_wrap=True, width=36)
+    for event in found:
+        last = Text("\n").join([_hops(event), Text(event["eventId"], style="dim")])
+        made.add_row(clock_time(event["at"]), f"{event['kind']}\n{resource(event['source'])}", last)
     return made
 
 
