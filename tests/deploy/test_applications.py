@@ -100,6 +100,21 @@ Resources:
     assert (await an_empty_shelf.deploy(before)).changes == ()
 
 
+async def test_a_dependency_on_what_the_template_does_not_have_is_refused(an_empty_shelf: Shelf) -> None:
+    with pytest.raises(TemplateError, match=r"Box: DependsOn names Nobody, which the template does not have"):
+        await an_empty_shelf.deploy("Resources:\n  Box: {Type: 'Toy::Shelf::Box', DependsOn: Nobody}\n")
+    assert await an_empty_shelf.boxes() == {}
+
+
+async def test_a_dependency_on_what_a_condition_leaves_out_is_none(an_empty_shelf: Shelf) -> None:
+    await an_empty_shelf.deploy(
+        "Conditions:\n  Never: !Equals [a, b]\n"
+        "Resources:\n  Other: {Type: 'Toy::Shelf::Box', Condition: Never}\n"
+        "  Box: {Type: 'Toy::Shelf::Box', DependsOn: Other}\n"
+    )
+    assert set(await an_empty_shelf.boxes()) == {"Box"}
+
+
 async def test_removing_deletes_in_reverse_order(an_empty_shelf: Shelf) -> None:
     await an_empty_shelf.deploy(TWO)
     await an_empty_shelf.applications.remove("app")

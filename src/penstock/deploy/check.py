@@ -94,7 +94,7 @@ def check(body: Mapping[str, Any], scope: Scope, types: Types, lines: Lines, *, 
         return UNKNOWN
 
     scope = replace(scope, resources=frozenset(present), resource=attribute, export=lambda name: UNKNOWN)
-    checks = _Checks(scope, types, problems)
+    checks = _Checks(scope, types, problems, frozenset(body["Resources"]))
     wanted = {logical_id: checks.resource(logical_id, resource) for logical_id, resource in present.items()}
     outputs = checks.outputs(body.get("Outputs") or {})
     problems.raise_if_any()
@@ -145,8 +145,9 @@ def refuse_type(logical_id: str, type_: str, problems: Problems) -> None:
 
 
 class _Checks:
-    def __init__(self, scope: Scope, types: Types, problems: Problems) -> None:
+    def __init__(self, scope: Scope, types: Types, problems: Problems, declared: frozenset[str]) -> None:
         self.scope, self.types, self.problems = scope, types, problems
+        self.declared = declared  # every resource of the template, also those that a condition leaves out
 
     def resource(self, logical_id: str, resource: Mapping[str, Any]) -> Wanted:
         """One resource, its problems noted."""
@@ -161,10 +162,15 @@ class _Checks:
             self._settings(logical_id, type_, properties)
         declared = resource.get("DependsOn") or []
         for need in declared if isinstance(declared, list) else [declared]:
-            if need in self.scope.resources:
-                needs.add(need)
-            elif not isinstance(need, str):
+            if not isinstance(need, str):
                 self.problems.add(f"DependsOn names resources, not {need!r}", resource=logical_id)
+            elif need in self.scope.resources:
+                needs.add(need)
+            elif need not in self.declared:
+                self.problems.add(
+                    f"DependsOn names {need}, which the template does not have; name a resource of it",
+                    resource=logical_id,
+                )
         return Wanted(
             logical_id,
             resource["Type"],
