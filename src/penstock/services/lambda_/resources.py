@@ -39,6 +39,12 @@ _CONFIGURATION: Final[Mapping[str, Any]] = {
     "Layers": [],
     "SnapStart": None,
 }
+# What these properties may hold; the rest of them go to the operation whole.
+_NESTED: Final = {
+    "EphemeralStorage": {"Size"},
+    "Environment": {"Variables"},
+    "VpcConfig": {"SubnetIds", "SecurityGroupIds", "Ipv6AllowedForDualStack"},
+}
 _INLINE: Final = {"python": "index.py", "nodejs": "index.js"}
 
 
@@ -252,6 +258,9 @@ async def delete_layer(cx: WaitingContext, physical: Physical) -> None:
 
 def _configuration(properties: Mapping[str, Any], *, with_defaults: bool) -> dict[str, Any]:
     """The settings a template gives a function; numbers may be written as text."""
+    for member, known in _NESTED.items():
+        if unknown := sorted(set(properties.get(member) or {}) - known):
+            raise Unsupported(f"{member} of AWS::Lambda::Function has no {', '.join(unknown)}: leave it out")
     request: dict[str, Any] = {}
     for member, default in _CONFIGURATION.items():
         value = properties.get(member)
@@ -267,9 +276,6 @@ def _configuration(properties: Mapping[str, Any], *, with_defaults: bool) -> dic
     variables = (request.get("Environment") or {}).get("Variables")
     if variables:
         request["Environment"] = {"Variables": {name: _text(value) for name, value in variables.items()}}
-    if "VpcConfig" in request:
-        known = ("SubnetIds", "SecurityGroupIds", "Ipv6AllowedForDualStack")
-        request["VpcConfig"] = {name: request["VpcConfig"][name] for name in known if name in request["VpcConfig"]}
     if properties.get("KmsKeyArn") or with_defaults:
         request["KMSKeyArn"] = properties.get("KmsKeyArn") or ""
     return request
