@@ -19,7 +19,7 @@ from penstock.base.errors import StoreLost
 from penstock.base.limits import JOURNAL_AGE_MS, PRUNE_EVERY_MS, ROOM_EVERY_MS
 from penstock.base.names import Names
 from penstock.deploy.applications import Application, Applications
-from penstock.engine.access import Keys, root
+from penstock.engine.access import Keys
 from penstock.engine.compute import Function
 from penstock.engine.context import Call, Context, Parts
 from penstock.engine.delivery import Deliveries
@@ -224,11 +224,14 @@ class Platform:
         region: str | None = None,
     ) -> dict[str, Any]:  # fmt: skip
         """Call an operation as over HTTP: same validation, same errors."""
-        account = account or self.settings.account
+        host = self.url.removeprefix("http://")
         return await self.dispatcher.call_waiting(
-            Call(service, operation, request, account, region or self.settings.region, root(account),
-                 self.names.uuid(), host=self.url.removeprefix("http://"))
-        )  # fmt: skip
+            self._call(service, operation, account, region, request=request, request_id=self.names.uuid(), host=host)
+        )
+
+    def _call(self, service: str, operation: str, account: str | None, region: str | None = None, **more: Any) -> Call:
+        account, region = account or self.settings.account, region or self.settings.region
+        return Call.own(service, operation, account, region, **more)
 
     async def quiet(self, account: str | None = None, timeout_ms: float = 60_000) -> Settled:
         """Wait until everything caused so far has settled; ``busy`` of the answer says what has not."""
@@ -289,15 +292,12 @@ class Platform:
         return await self.store.transact(lambda tx: self._outside(tx, account))
 
     def _outside(self, tx: Transaction, account: str | None) -> list[str]:
-        owner, region = account or self.settings.account, self.settings.region
-        return [
-            phrase
-            for service in self.registry.all()
-            if service.outside is not None
-            for phrase in service.outside(
-                Context(self.parts, tx, Call(service.name, "Outside", {}, owner, region, root(owner), "")), account
-            )
-        ]
+        phrases: list[str] = []
+        for service in self.registry.all():
+            if service.outside is not None:
+                cx = Context(self.parts, tx, self._call(service.name, "Outside", account))
+                phrases += service.outside(cx, account)
+        return phrases
 
     async def deploy(self, tell: Callable[[Any], None], **application: Any) -> Any:
         """Deploy a template: ``application`` are the fields of an Application; its Result."""
@@ -306,8 +306,7 @@ class Platform:
     def _reset(self, tx: Transaction, account: str | None) -> None:
         for service in self.registry.all():
             if service.reset is not None:
-                owner = account or self.settings.account
-                call = Call(service.name, "Reset", {}, owner, self.settings.region, root(owner), self.names.uuid())
+                call = self._call(service.name, "Reset", account, request_id=self.names.uuid())
                 service.reset(Context(self.parts, tx, call), account)
         self.applications.forget(tx, account)
         delete_account(tx, account)
@@ -371,7 +370,7 @@ class Platform:
     def _log_of_environment(self, function: Function, stream: str, lines: list[tuple[int, str]]) -> None:
         """Output of an environment outside any invocation goes to its function's log as well."""
         request = {"logGroupName": function.log_group, "logStreamName": stream, "lines": lines}
-        call = Call("logs", "AppendOutput", request, function.account, function.region, root(function.account), "")
+        call = Call.own("logs", "AppendOutput", function.account, function.region, request=request)
         self.store.submit(lambda tx: self.dispatcher.call(Context(self.parts, tx, call), call))
 
 

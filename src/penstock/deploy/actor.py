@@ -15,7 +15,6 @@ from penstock.deploy.catalogue import Catalogue
 from penstock.deploy.check import Wanted
 from penstock.deploy.problems import Lines, Problem, located
 from penstock.deploy.state import Resource, Stack
-from penstock.engine.access import root
 from penstock.engine.context import Call, Parts, WaitingContext
 from penstock.engine.resource import Declared, Physical, ResourceType
 from penstock.store.store import Transaction
@@ -184,9 +183,8 @@ class Actor:
         stack = self.stack
         service = self.catalogue.service_of(type_)
         host = self.parts.endpoint.partition("://")[2]
-        call = Call(
-            service, "Deploy", {}, stack.account, stack.region, root(stack.account), self.parts.names.uuid(), host=host
-        )
+        request_id = self.parts.names.uuid()
+        call = Call.own(service, "Deploy", stack.account, stack.region, request_id=request_id, host=host)
         return WaitingContext(self.parts, call)
 
     def _declared(self, resource: Resource) -> Declared:

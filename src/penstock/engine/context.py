@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from penstock.base.clock import MachineClock, PlatformClock
-from penstock.base.names import Names
-from penstock.engine.access import Keys, Principal
+from penstock.base.names import DEFAULT_ACCOUNT, DEFAULT_REGION, Names
+from penstock.engine.access import Keys, Principal, root
 from penstock.engine.compute import Environments
 from penstock.engine.journal import INSERT_EVENT, Delivery, Outcome
 from penstock.engine.quiet import Quiet, UnderWay
@@ -45,6 +45,17 @@ class Call:
     trace_header: str = ""
     host: str = ""  # the Host header, for answers that contain the endpoint's address
     sender: Sender | None = None  # who waits for the answer outside, if anybody does
+
+    @classmethod
+    def own(
+        cls, service: str, operation: str, account: str = DEFAULT_ACCOUNT, region: str = DEFAULT_REGION, *,
+        request: dict[str, Any] | None = None, request_id: str = "", host: str = "",
+    ) -> Call:  # fmt: skip
+        """A call that nobody made: the platform's own work for a service, with the rights of the account's owner.
+
+        ``operation`` is the service's, or says in a word what the work is.
+        """
+        return cls(service, operation, request or {}, account, region, root(account), request_id, host=host)
 
 
 class Deliverer(Protocol):

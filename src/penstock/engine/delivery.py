@@ -16,7 +16,6 @@ import orjson
 from penstock.base.errors import ApiError, DeliveryError, RefusedForNow, StoreError, Throttled, Undeliverable
 from penstock.base.names import Arn, uuid_of
 from penstock.engine import journal
-from penstock.engine.access import root
 from penstock.engine.context import Call, Context, Parts
 from penstock.engine.journal import DELIVERED, EXPIRED, FAILED, WAITING, Delivery, Outcome
 from penstock.engine.registry import Registry
@@ -174,7 +173,7 @@ class Deliveries:
         account, region, service, detail = row
         replied = self._registry.service(service).replied
         if replied is not None:
-            call = Call(service, "Replied", {}, account, region, root(account), parts.names.uuid())
+            call = Call.own(service, "Replied", account, region, request_id=parts.names.uuid())
             replied(Context(parts, tx, call), orjson.loads(detail), outcome)
         return True
 
@@ -187,9 +186,8 @@ class Deliveries:
         kind_service = delivery.kind.partition(":")[0]
         account = at.account or delivery.account
         service = at.service if at.service in self._registry else kind_service
-        request_id = uuid_of(delivery.id)
-        call = Call(service, "Deliver", {}, account, at.region or delivery.region, root(account), request_id)
-        return Context(parts, tx, call)
+        region, request_id = at.region or delivery.region, uuid_of(delivery.id)
+        return Context(parts, tx, Call.own(service, "Deliver", account, region, request_id=request_id))
 
 
 def refusal(error: Exception) -> DeliveryError:

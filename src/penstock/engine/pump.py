@@ -21,7 +21,6 @@ from penstock.base.clock import Timer
 from penstock.base.errors import DeliveryError, StoreError
 from penstock.base.names import Arn
 from penstock.engine import journal
-from penstock.engine.access import root
 from penstock.engine.context import Call, Context, Parts
 from penstock.engine.journal import DELIVERED, FAILED, FILTERED, RUNNING, Delivery, Outcome
 from penstock.engine.registry import Registry
@@ -99,8 +98,8 @@ class _Line:
         self.stopped = False
         self.unlisten = pump.parts.wakes.listen(consumer.source, self.wake)
         arn = Arn.parse(consumer.source)
-        principal, request_id = root(arn.account), pump.parts.names.uuid()
-        self.call = Call(arn.service, "Consume", {}, arn.account, arn.region, principal, request_id)
+        request_id = pump.parts.names.uuid()
+        self.call = Call.own(arn.service, "Consume", arn.account, arn.region, request_id=request_id)
 
     def wake(self) -> None:
         """There may be something to take."""

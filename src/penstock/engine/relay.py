@@ -16,7 +16,6 @@ from penstock.base.clock import Timer
 from penstock.base.errors import DeliveryError, RefusedForNow, StoreError, Undeliverable
 from penstock.base.limits import RELAY_RUNNING, RELAY_RUNNING_PER_TARGET, RELAY_SLICE
 from penstock.engine import journal
-from penstock.engine.access import root
 from penstock.engine.context import Call, Parts, WaitingContext
 from penstock.engine.delivery import Deliveries, refusal
 from penstock.engine.journal import DELIVERED, RUNNING, SELECT_DELIVERY, Delivery, Outcome, delivery_of
@@ -207,9 +206,8 @@ class Relay:
         target: Any = self._deliveries.target(delivery.target)
         service = self._registry.of_arn(delivery.target)
         name = service.name if service is not None else ""
-        principal = root(delivery.account)
-        run_id = self._parts.names.uuid()
-        call = Call(name, "Attempt", {}, delivery.account, delivery.region, principal, run_id)
+        request_id = self._parts.names.uuid()
+        call = Call.own(name, "Attempt", delivery.account, delivery.region, request_id=request_id)
         result: dict[str, Any] = {}
         failure: DeliveryError | None = None
         try:

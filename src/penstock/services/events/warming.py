@@ -9,7 +9,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from penstock.engine.access import root
 from penstock.engine.context import Call, Context, Parts
 from penstock.services.events import records
 from penstock.services.events.routing import Memory, Routes, add_rule
@@ -40,7 +39,7 @@ def _slice(parts: Parts, routes: Routes, bus_id: int, last: int, tx: Transaction
     if row is None or bus_id in memory.routes:
         return -1
     account, region, name = row
-    cx = Context(parts, tx, Call("events", "Start", {}, account, region, root(account), ""))
+    cx = Context(parts, tx, Call.own("events", "Start", account, region))
     bus = records.find_bus(cx, account, region, name)
     if bus is None or (last and bus.revision != routes.revision):
         return -1

@@ -8,8 +8,7 @@ from typing import Final
 import orjson
 
 from penstock.base.errors import Throttled, Undeliverable
-from penstock.base.names import DEFAULT_ACCOUNT, DEFAULT_REGION, uuid_of
-from penstock.engine.access import root
+from penstock.base.names import uuid_of
 from penstock.engine.compute import Invocation
 from penstock.engine.context import Call, Context, Parts, WaitingContext
 from penstock.engine.pattern.filters import compile_filters, explain_filters
@@ -30,8 +29,7 @@ _OF_FUNCTION: Final = "SELECT uuid FROM lambda_mapping WHERE account = ? AND reg
 def start(parts: Parts) -> None:
     """Take up every enabled mapping after a start, one by one."""
     ticket = parts.work.begin("lambda mappings start", "")
-    call = Call(records.NAME, "TakeUp", {}, DEFAULT_ACCOUNT, DEFAULT_REGION, root(DEFAULT_ACCOUNT), "")
-    cx = WaitingContext(parts, call)
+    cx = WaitingContext(parts, Call.own(records.NAME, "TakeUp"))
 
     async def take_up() -> None:
         try:
@@ -75,7 +73,7 @@ def consumer_of(parts: Parts, mapping: MappingRow) -> Consumer:
     settings = mapping.settings
     criteria = settings.get("FilterCriteria")
     scaling = settings.get("ScalingConfig") or {}
-    call = Call(records.NAME, "Mapping", {}, mapping.account, mapping.region, root(mapping.account), parts.names.uuid())
+    call = Call.own(records.NAME, "Mapping", mapping.account, mapping.region, request_id=parts.names.uuid())
     return Consumer(
         id=mapping.uuid, kind=MAPPING, source=mapping.source, target=mapping.function_arn, account=mapping.account,
         region=mapping.region, batch_size=settings["BatchSize"],

@@ -9,8 +9,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from penstock.base.names import DEFAULT_ACCOUNT, DEFAULT_REGION
-from penstock.engine.access import root
 from penstock.engine.context import Call, Context, Parts
 from penstock.services.sqs.catalog import ROW, Queue
 from penstock.services.sqs.rules import DELETED_MS, EXPIRED_SLICE
@@ -53,8 +51,7 @@ async def go_round(parts: Parts) -> None:
 
 
 def _context(parts: Parts, tx: Transaction) -> Context:
-    call = Call("sqs", "KeepHouse", {}, DEFAULT_ACCOUNT, DEFAULT_REGION, root(DEFAULT_ACCOUNT), "")
-    return Context(parts, tx, call)
+    return Context(parts, tx, Call.own("sqs", "KeepHouse"))
 
 
 def _empty(cx: Context) -> bool:
