@@ -140,16 +140,13 @@ class Parts:
     applications: Any = None  # deploy.Applications: what templates have made here
 
 
-class Context:
-    """A ``def`` operation's view of the platform: one transaction."""
+class _AnyContext:
+    """What an operation of either kind sees: the call it answers, and the platform's parts."""
 
-    __slots__ = ("call_", "now", "parts", "tx")
+    __slots__ = ("call_", "parts")
 
-    def __init__(self, parts: Parts, tx: Transaction, call: Call) -> None:
-        self.parts = parts
-        self.tx = tx
-        self.call_ = call
-        self.now = parts.clock.now()
+    call_: Call
+    parts: Parts
 
     @property
     def account(self) -> str:
@@ -178,12 +175,24 @@ class Context:
 
     @property
     def memory(self) -> Any:
-        """What the service keeps in memory: ``Service.memory()`` made it. Change it only in ``after``."""
+        """What the service keeps in memory: ``Service.memory()`` made it. A ``def`` changes it only in ``after``."""
         return self.parts.states[self.call_.service]
 
     def arn(self, resource: str, service: str | None = None) -> str:
         """The ARN of a resource in this account and region."""
         return f"arn:aws:{service or self.call_.service}:{self.call_.region}:{self.call_.account}:{resource}"
+
+
+class Context(_AnyContext):
+    """A ``def`` operation's view of the platform: one transaction."""
+
+    __slots__ = ("now", "tx")
+
+    def __init__(self, parts: Parts, tx: Transaction, call: Call) -> None:
+        self.parts = parts
+        self.tx = tx
+        self.call_ = call
+        self.now = parts.clock.now()
 
     def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Every row of a query's answer."""
@@ -282,10 +291,10 @@ class Context:
         )  # fmt: skip
 
 
-class WaitingContext:
+class WaitingContext(_AnyContext):
     """An ``async def`` operation's view of the platform."""
 
-    __slots__ = ("call_", "parts", "ticket")
+    __slots__ = ("ticket",)
 
     def __init__(self, parts: Parts, call: Call, ticket: int | None = None) -> None:
         self.parts = parts
@@ -296,40 +305,6 @@ class WaitingContext:
     def now(self) -> int:
         """Platform time, in milliseconds."""
         return self.parts.clock.now()
-
-    @property
-    def account(self) -> str:
-        """The account the operation works in."""
-        return self.call_.account
-
-    @property
-    def region(self) -> str:
-        """The region the operation works in."""
-        return self.call_.region
-
-    @property
-    def request_id(self) -> str:
-        """The request id that the answer carries."""
-        return self.call_.request_id
-
-    @property
-    def principal(self) -> Principal:
-        """Who calls."""
-        return self.call_.principal
-
-    @property
-    def names(self) -> Names:
-        """Ids and randomness."""
-        return self.parts.names
-
-    @property
-    def memory(self) -> Any:
-        """What the service keeps in memory."""
-        return self.parts.states[self.call_.service]
-
-    def arn(self, resource: str, service: str | None = None) -> str:
-        """The ARN of a resource in this account and region."""
-        return f"arn:aws:{service or self.call_.service}:{self.call_.region}:{self.call_.account}:{resource}"
 
     async def transact(self, work: Callable[[Context], T]) -> T:
         """Run a work in one transaction and return its result once it is durable. It may be run again."""
