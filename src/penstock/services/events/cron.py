@@ -1,23 +1,38 @@
 """Schedule expressions: ``rate(5 minutes)`` and ``cron(0 10 ? * MON-FRI *)``. Pure; all times are UTC.
 
 docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html. A cron expression has minutes, hours,
-day of month, month, day of week (SUN is 1) and year; one of the two days is ``?``. ``L``, ``W`` and ``#`` are known.
+day of month, month, day of week (SUN is 1) and year; one of the two days is ``?``. Beyond what that page says, AWS was
+seen to read days as Quartz does: ``LW``, ``L-3`` and ``6L`` are known, names may be written in any case.
+
+The grammar is AWS's and is read here; the calendar (which day is the last, the nearest weekday, the third Tuesday) is
+croniter's, to which an expression is told with every range, step and name written out: the two disagree about some of
+them, and about the number of Sunday (docs/internals/decisions/the-calendar-is-croniters.md).
 """
 
 from __future__ import annotations
 
 import re
-from calendar import monthrange
-from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
+from croniter import CroniterBadDateError, croniter
+
 _UNITS_MS: Final = {"minute": 60_000, "hour": 3_600_000, "day": 86_400_000}
-_RATE: Final = re.compile(r"rate\((\d+) (minute|hour|day)(s?)\)")
+_RATE: Final = re.compile(r"rate\(([1-9][0-9]*) (minute|hour|day)(s?)\)")
 _CRON: Final = re.compile(r"cron\((.+)\)")
+_NUMBER: Final = re.compile(r"[0-9]{1,4}")
 _MONTHS: Final = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _DAYS: Final = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
-_LAST_YEAR: Final = 2199
+_YEARS: Final = (1970, 2199)
+_LARGEST_RATE: Final = 2**31 - 1  # ours: AWS tells no largest value
+_END_MS: Final = 253_402_300_800_000  # the year 10000: what would come then never comes
+
+
+class _Calendar(croniter):
+    """croniter with the years that AWS knows; its own end in 2099."""
+
+    RANGES = (*croniter.RANGES[:6], _YEARS)
+    LEN_MEANS_ALL = (*croniter.LEN_MEANS_ALL[:6], _YEARS[1] - _YEARS[0] + 1)
 
 
 class Rate(NamedTuple):
@@ -25,67 +40,67 @@ class Rate(NamedTuple):
 
     every_ms: int
 
-    def next_after(self, moment: int, now: int) -> int:
-        """The first moment after ``now`` that is a whole number of periods after ``moment``."""
-        return moment + max(1, -(-(now + 1 - moment) // self.every_ms)) * self.every_ms
+    def next_after(self, moment: int, now: int) -> int | None:
+        """The first moment after ``now`` that is a whole number of periods after ``moment``; None: none ever."""
+        due = moment + max(1, -(-(now + 1 - moment) // self.every_ms)) * self.every_ms
+        return due if due < _END_MS else None
 
 
 class Cron(NamedTuple):
-    """At minutes of a calendar."""
+    """At minutes of a calendar: those of croniter's ``expression``, so many days earlier in the same month."""
 
-    minutes: list[int]
-    hours: list[int]
-    months: frozenset[int]
-    years: frozenset[int]
-    on: Callable[[date], bool]
+    expression: str
+    days_before: int
 
     def next_after(self, moment: int, now: int) -> int | None:
         """The first such minute after ``now``, or None when there is none any more."""
-        start = datetime.fromtimestamp(max(moment, now) // 60_000 * 60, UTC) + timedelta(minutes=1)
-        day = start.date()
-        while day.year <= _LAST_YEAR:
-            if day.year not in self.years:
-                later = [year for year in self.years if year > day.year]
-                if not later:
-                    return None
-                day = date(min(later), 1, 1)
-            elif day.month not in self.months:
-                day = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
-            else:
-                if self.on(day):
-                    for hour in self.hours:
-                        for minute in self.minutes:
-                            found = datetime(day.year, day.month, day.day, hour, minute, tzinfo=UTC)
-                            if found >= start:
-                                return int(found.timestamp()) * 1000
-                day += timedelta(days=1)
-        return None
+        before = timedelta(days=self.days_before)
+        start = datetime.fromtimestamp(max(moment, now) // 1000, UTC) + before
+        calendar = _Calendar(self.expression, start, datetime, max_years_between_matches=_YEARS[1] - _YEARS[0])
+        while True:
+            try:
+                found = calendar.get_next()
+            except CroniterBadDateError:
+                return None
+            if found.year > _YEARS[1]:
+                return None
+            if (found - before).month == found.month:
+                return int((found - before).timestamp()) * 1000
 
 
 def parse(expression: str) -> Rate | Cron:
     """A schedule expression; ValueError when it is none."""
     if rate := _RATE.fullmatch(expression):
         count = int(rate[1])
-        if count < 1 or (count == 1) != (rate[3] == ""):
+        if count > _LARGEST_RATE or (count == 1) != (rate[3] == ""):
             raise ValueError(expression)
         return Rate(count * _UNITS_MS[rate[2]])
     cron = _CRON.fullmatch(expression)
-    fields = cron[1].split() if cron else []
+    fields = cron[1].upper().split() if cron else []
     if len(fields) != 6:
         raise ValueError(expression)
     minutes, hours, month_day, months, week_day, years = fields
     if (month_day == "?") == (week_day == "?"):
         raise ValueError(expression)
-    return Cron(
-        sorted(_numbers(minutes, 0, 59)),
-        sorted(_numbers(hours, 0, 23)),
-        _numbers(months, 1, 12, _MONTHS),
-        _numbers(years, 1970, _LAST_YEAR),
-        _on_month_day(month_day) if week_day == "?" else _on_week_day(week_day),
-    )
+    told_day, days_before = _month_day(month_day)
+    told = [
+        _told(_numbers(minutes, 0, 59)),
+        _told(_numbers(hours, 0, 23)),
+        told_day,
+        _told(_numbers(months, 1, 12, _MONTHS)),
+        _week_day(week_day),
+        "0",  # seconds
+        "*" if years == "*" else _told(_numbers(years, *_YEARS)),
+    ]
+    return Cron(" ".join(told), days_before)
 
 
-def _numbers(field: str, low: int, high: int, names: tuple[str, ...] = ()) -> frozenset[int]:
+def _told(numbers: list[int]) -> str:
+    return ",".join(map(str, numbers))
+
+
+def _numbers(field: str, low: int, high: int, names: tuple[str, ...] = ()) -> list[int]:
+    """Every value of a field of numbers, names, ranges and steps; a range may go over the end, as FRI-MON does."""
     found: set[int] = set()
     for part in field.split(","):
         span, slash, step = part.partition("/")
@@ -95,64 +110,43 @@ def _numbers(field: str, low: int, high: int, names: tuple[str, ...] = ()) -> fr
         else:
             begin = _number(first, low, high, names)
             end = _number(last, low, high, names) if dash else high if slash else begin
-        width = int(step) if slash else 1
-        if width < 1:
-            raise ValueError(field)
+        width = _number(step, 1, 9999) if slash else 1
         if begin <= end:
             found.update(range(begin, end + 1, width))
-        else:  # FRI-MON
+        elif high == _YEARS[1]:
+            raise ValueError(field)
+        else:
             found.update([*range(begin, high + 1), *range(low, end + 1)][::width])
-    return frozenset(found)
+    return sorted(found)
 
 
-def _number(text: str, low: int, high: int, names: tuple[str, ...]) -> int:
-    number = names.index(text.upper()) + 1 if text.upper() in names else int(text)
+def _number(text: str, low: int, high: int, names: tuple[str, ...] = ()) -> int:
+    number = names.index(text) + 1 if text in names else int(text) if _NUMBER.fullmatch(text) else -1
     if not low <= number <= high:
         raise ValueError(text)
     return number
 
 
-def _on_month_day(field: str) -> Callable[[date], bool]:
-    if field == "L":
-        return lambda day: day.day == _length(day)
+def _month_day(field: str) -> tuple[str, int]:
+    """A day of the month in croniter's words, and how many days before it."""
+    if field in ("?", "L"):
+        return ("*" if field == "?" else "l"), 0
+    if field.startswith("L-"):
+        return "l", _number(field[2:], 0, 30)
+    if field == "LW":
+        return "31w", 0  # where there is no 31st, croniter takes the last day
     if field.endswith("W"):
-        wanted = 0 if field == "LW" else _number(field[:-1], 1, 31, ())
-        return lambda day: day.day == _nearest_weekday(day, wanted or _length(day))
-    days = _numbers(field, 1, 31)
-    return lambda day: day.day in days
+        return f"{_number(field[:-1], 1, 31)}w", 0
+    return _told(_numbers(field, 1, 31)), 0
 
 
-def _on_week_day(field: str) -> Callable[[date], bool]:
-    if field == "L":
-        return lambda day: _week_day(day) == 7
+def _week_day(field: str) -> str:
+    """A day of the week in croniter's words, where SUN is 0."""
+    if field in ("?", "L"):
+        return "*" if field == "?" else "6"
     if field.endswith("L"):
-        last = _number(field[:-1], 1, 7, _DAYS)
-        return lambda day: _week_day(day) == last and day.day > _length(day) - 7
+        return f"l{_number(field[:-1], 1, 7, _DAYS) - 1}"
     if "#" in field:
         name, _, which = field.partition("#")
-        wanted, week = _number(name, 1, 7, _DAYS), _number(which, 1, 5, ())
-        return lambda day: _week_day(day) == wanted and (day.day - 1) // 7 + 1 == week
-    days = _numbers(field, 1, 7, _DAYS)
-    return lambda day: _week_day(day) in days
-
-
-def _week_day(day: date) -> int:
-    """SUN is 1."""
-    return day.isoweekday() % 7 + 1
-
-
-def _length(day: date) -> int:
-    return monthrange(day.year, day.month)[1]
-
-
-def _nearest_weekday(day: date, wanted: int) -> int:
-    """The day of month from Monday to Friday that is nearest to the wanted one, in the same month."""
-    length = _length(day)
-    wanted = min(wanted, length)
-    match day.replace(day=wanted).isoweekday():
-        case 6:
-            return wanted - 1 if wanted > 1 else wanted + 2
-        case 7:
-            return wanted + 1 if wanted < length else wanted - 2
-        case _:
-            return wanted
+        return f"{_number(name, 1, 7, _DAYS) - 1}#{_number(which, 1, 5)}"
+    return _told([day - 1 for day in _numbers(field, 1, 7, _DAYS)])
