@@ -16,7 +16,7 @@ import orjson
 from penstock.engine.model import Member, OperationModel
 from penstock.engine.model.check import SerializationError
 from penstock.wire.protocols.protocol import Labels
-from penstock.wire.protocols.scalars import ISO8601, RFC822, scalar_from_text, scalar_to_text
+from penstock.wire.protocols.scalars import RFC822, scalar_from_text, scalar_to_text
 from penstock.wire.values import Request
 
 QUERY_FIELDS = 10_000  # fields of one query string or form; AWS's longest requests have a few thousand
@@ -51,7 +51,7 @@ def request_reader(operation: OperationModel) -> Read | None:
         for member in labels:
             text = path_labels.get(member.wire_name)
             if text is not None:
-                out[member.name] = scalar_from_text(member, text, ISO8601)
+                out[member.name] = scalar_from_text(member, text)
         if read_query is not None:
             read_query(request.query, out)
         found = request.headers
@@ -87,18 +87,13 @@ def _query_reader(members: list[Member], literals: set[str]) -> Callable[[str, d
                     else:
                         others[name] = text
             elif member.shape.type == "list":
-                out.setdefault(member.name, []).append(scalar_from_text(member.shape.element, text, ISO8601))
+                out.setdefault(member.name, []).append(scalar_from_text(member.shape.element, text))
             else:
-                out[member.name] = scalar_from_text(member, text, _form_of(member, ISO8601))
+                out[member.name] = scalar_from_text(member, text)
         if rest is not None and others:
             out[rest.name] = others
 
     return read
-
-
-def _form_of(member: Member, default: str) -> str:
-    form: str = member.trait("timestampFormat") or default
-    return form
 
 
 def header_value(member: Member, text: str) -> Any:
@@ -110,8 +105,8 @@ def header_value(member: Member, text: str) -> Any:
             raise SerializationError(f"Header {member.wire_name} is not JSON in base64.") from None
     if member.shape.type == "list":
         element = member.shape.element
-        return [scalar_from_text(element, item, RFC822) for item in split_header(text, element)]
-    return scalar_from_text(member, text, RFC822)
+        return [scalar_from_text(element, item) for item in split_header(text, element)]
+    return scalar_from_text(member, text)
 
 
 def split_header(text: str, element: Member) -> list[str]:

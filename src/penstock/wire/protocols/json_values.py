@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from penstock.engine.model.shapes import FLOATS, INTEGERS, Member, Shape
+from penstock.wire.protocols.compiled import Compiled
 from penstock.wire.protocols.scalars import (
     UNIX,
     blob_from,
@@ -42,11 +43,10 @@ def _timestamp_from(value: Any) -> Any:
 
 
 class Readers:
-    """Makes the readers of one operation; a recursive shape's reader is found in ``done``."""
+    """Makes the readers of one operation."""
 
     def __init__(self) -> None:
-        self.done: dict[str, Convert | None] = {}
-        self.open: set[str] = set()
+        self._compounds = Compiled[Convert | None]()
 
     def of(self, use: Member) -> Convert | None:
         """The reader of a member's values."""
@@ -62,24 +62,14 @@ class Readers:
             return _blob_from
         if kind == "timestamp":
             return _timestamp_from
-        return self._compound(shape)
+        return self._compounds.of(shape.name, lambda: self._compound(shape))
 
     def _compound(self, shape: Shape) -> Convert | None:
-        name = shape.name
-        if name in self.done:
-            return self.done[name]
-        if name in self.open:
-            return lambda value: self.done[name](value)  # type: ignore[misc]  # noqa: PLW0108
-        self.open.add(name)
         if shape.type == "structure":
-            reader: Convert | None = structure_reader(
+            return structure_reader(
                 {member.wire_name: (member.name, self.of(member)) for member in shape.members.values()}
             )
-        else:
-            reader = _list_reader(self.of(shape.element)) if shape.type == "list" else _map_reader(self.of(shape.value))
-        self.open.discard(name)
-        self.done[name] = reader
-        return reader
+        return _list_reader(self.of(shape.element)) if shape.type == "list" else _map_reader(self.of(shape.value))
 
 
 def structure_reader(members: dict[str, tuple[str, Convert | None]]) -> Convert:
@@ -128,8 +118,7 @@ class Writers:
 
     def __init__(self, place: str) -> None:
         self.place = place
-        self.done: dict[str, Convert] = {}
-        self.open: set[str] = set()
+        self._compounds = Compiled[Convert | None]()
 
     def of(self, use: Member) -> Convert | None:
         """The writer of a member's values; None when they are JSON already."""
@@ -144,27 +133,16 @@ class Writers:
             return float_json
         if shape.document or kind not in ("structure", "list", "map"):
             return None
-        return self._compound(shape)
+        return self._compounds.of(shape.name, lambda: self._compound(shape))
 
     def _compound(self, shape: Shape) -> Convert | None:
-        name = shape.name
-        if name in self.done:
-            return self.done[name]
-        if name in self.open:
-            return lambda value: self.done[name](value)  # noqa: PLW0108
-        self.open.add(name)
         if shape.type == "structure":
-            writer: Convert | None = self.structure(shape.name, list(shape.members.values()))
-        elif shape.type == "list":
+            return self.structure(shape.name, list(shape.members.values()))
+        if shape.type == "list":
             element = self.of(shape.element)
-            writer = None if element is None else _list_writer(element)
-        else:
-            value_writer = self.of(shape.value)
-            writer = None if value_writer is None else _map_writer(value_writer)
-        self.open.discard(name)
-        if writer is not None:
-            self.done[name] = writer
-        return writer
+            return None if element is None else _list_writer(element)
+        value = self.of(shape.value)
+        return None if value is None else _map_writer(value)
 
     def structure(self, name: str, members: list[Member]) -> Convert:
         """A writer of an object of these members."""

@@ -11,9 +11,10 @@ from functools import cache
 from typing import Any
 
 from penstock.engine.model import Member, OperationModel, ServiceModel, Shape
+from penstock.wire.protocols.compiled import Compiled
 from penstock.wire.protocols.protocol import Codec, Failure, Form, Labels, error_members, wire_members
 from penstock.wire.protocols.query_names import NAMES, NAMESPACES
-from penstock.wire.protocols.scalars import ISO8601, scalar_from_text
+from penstock.wire.protocols.scalars import scalar_from_text
 from penstock.wire.protocols.xml_values import XmlWriters, escape, is_flat
 from penstock.wire.values import Request, Response
 
@@ -66,8 +67,7 @@ class QueryReaders:
     """Makes the readers of one operation's requests."""
 
     def __init__(self) -> None:
-        self.done: dict[tuple[str, bool], Read] = {}
-        self.open: set[tuple[str, bool]] = set()
+        self._compounds = Compiled[Read]()
 
     def of(self, use: Member) -> Read:
         """The reader of a member's node; None comes back where the form has no value."""
@@ -76,24 +76,16 @@ class QueryReaders:
 
             def scalar(node: Any) -> Any:
                 text = node.get(_LEAF) if isinstance(node, dict) else node
-                return None if text is None else scalar_from_text(use, text, ISO8601)
+                return None if text is None else scalar_from_text(use, text)
 
             return scalar
-        key = (shape.name, is_flat(use))
-        if key in self.done:
-            return self.done[key]
-        if key in self.open:
-            return lambda node: self.done[key](node)  # noqa: PLW0108
-        self.open.add(key)
+        flat = is_flat(use)
+        return self._compounds.of((shape.name, flat), lambda: self._compound(shape, flat))
+
+    def _compound(self, shape: Shape, flat: bool) -> Read:
         if shape.type == "structure":
-            reader: Read = self.structure(list(shape.members.values()))
-        elif shape.type == "list":
-            reader = self._list(shape, is_flat(use))
-        else:
-            reader = self._map(shape, is_flat(use))
-        self.open.discard(key)
-        self.done[key] = reader
-        return reader
+            return self.structure(list(shape.members.values()))
+        return self._list(shape, flat) if shape.type == "list" else self._map(shape, flat)
 
     def structure(self, members: list[Member]) -> Read:
         """A reader of a node with these members."""

@@ -102,8 +102,8 @@ def float_text(value: float) -> str:
     return repr(float(value)) if isinstance(value, float) else repr(value)
 
 
-def scalar_from_text(use: Member, text: str, form: str) -> Any:
-    """The value of a scalar that arrived as text; ``form`` is the place's default format of timestamps."""
+def scalar_from_text(use: Member, text: str) -> Any:
+    """The value of a scalar that arrived as text; a timestamp may come in any of AWS's formats."""
     kind = use.shape.type
     if kind in ("string", "character"):
         return text

@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 from penstock.base.errors import ApiError
 from penstock.engine.model import Member, Shape
+from penstock.wire.protocols.compiled import Compiled
 from penstock.wire.protocols.scalars import ISO8601, scalar_from_text, scalar_to_text
 
 Write = Callable[[list[str], str, Any], None]
@@ -62,29 +63,19 @@ class XmlWriters:
 
     def __init__(self, place: str) -> None:
         self.place = place
-        self.done: dict[tuple[str, bool], Write] = {}
-        self.open: set[tuple[str, bool]] = set()
+        self._compounds = Compiled[Write]()
 
     def of(self, use: Member) -> Write:
         """The writer of a member's values."""
         shape = use.shape
         if shape.type not in ("structure", "list", "map"):
             return _scalar_writer(use)
-        key = (shape.name, is_flat(use))
-        if key in self.done:
-            return self.done[key]
-        if key in self.open:
-            return lambda out, name, value: self.done[key](out, name, value)  # noqa: PLW0108
-        self.open.add(key)
-        if shape.type == "structure":
-            writer = self._structure(use)
-        elif shape.type == "list":
-            writer = self._list(shape, is_flat(use))
-        else:
-            writer = self._map(shape, is_flat(use))
-        self.open.discard(key)
-        self.done[key] = writer
-        return writer
+        return self._compounds.of((shape.name, is_flat(use)), lambda: self._compound(use))
+
+    def _compound(self, use: Member) -> Write:
+        if use.shape.type == "structure":
+            return self._structure(use)
+        return self._list(use.shape, is_flat(use)) if use.shape.type == "list" else self._map(use.shape, is_flat(use))
 
     def content(self, members: Iterable[Member], name: str) -> Callable[[list[str], Mapping[str, Any]], None]:
         """A writer of a structure's members without an element around them."""
@@ -224,29 +215,19 @@ class XmlReaders:
     """Makes the readers of one operation's requests."""
 
     def __init__(self) -> None:
-        self.done: dict[tuple[str, bool], Read] = {}
-        self.open: set[tuple[str, bool]] = set()
+        self._compounds = Compiled[Read]()
 
     def of(self, use: Member) -> Read:
         """The reader of a member's element; of a flattened list or map, of the parent's elements of that name."""
         shape = use.shape
         if shape.type not in ("structure", "list", "map"):
-            return lambda element: scalar_from_text(use, element.text or "", ISO8601)
-        key = (shape.name, is_flat(use))
-        if key in self.done:
-            return self.done[key]
-        if key in self.open:
-            return lambda element: self.done[key](element)  # noqa: PLW0108
-        self.open.add(key)
+            return lambda element: scalar_from_text(use, element.text or "")
+        return self._compounds.of((shape.name, is_flat(use)), lambda: self._compound(shape))
+
+    def _compound(self, shape: Shape) -> Read:
         if shape.type == "structure":
-            reader = self.structure(list(shape.members.values()))
-        elif shape.type == "list":
-            reader = self._list(shape)
-        else:
-            reader = self._map(shape)
-        self.open.discard(key)
-        self.done[key] = reader
-        return reader
+            return self.structure(list(shape.members.values()))
+        return self._list(shape) if shape.type == "list" else self._map(shape)
 
     def structure(self, members: list[Member]) -> Read:
         """A reader of an element whose children are these members."""
