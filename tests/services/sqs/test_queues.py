@@ -54,6 +54,23 @@ def test_encryption_settings_are_kept_and_exclude_each_other(sqs: Alone) -> None
     assert told() == {"SqsManagedSseEnabled": "true"}
 
 
+def test_white_space_around_the_name_of_an_attribute_is_no_part_of_it(sqs: Alone) -> None:
+    url = sqs.call("CreateQueue", QueueName="q", Attributes={"VisibilityTimeout ": "2"})["QueueUrl"]
+    sqs.call("SetQueueAttributes", QueueUrl=url, Attributes={"\tDelaySeconds": "3"})
+    told = sqs.call("GetQueueAttributes", QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert (told["VisibilityTimeout"], told["DelaySeconds"]) == ("2", "3")
+    assert {name.strip() for name in told} == set(told)
+    sqs.send(url, "once")
+    sqs.pass_time(3)
+    assert sqs.bodies(url) == ["once"]
+    sqs.pass_time(1)
+    assert sqs.bodies(url) == []
+    sqs.pass_time(1)
+    assert sqs.bodies(url) == ["once"]
+    error = sqs.fails("CreateQueue", QueueName="other", Attributes={"Visibility Timeout": "2"})
+    assert (error.code, error.message) == ("InvalidAttributeName", "Unknown Attribute Visibility Timeout.")
+
+
 def test_attributes_take_effect_at_once(sqs: Alone) -> None:
     url = sqs.queue("q")
     sqs.send(url, "before")

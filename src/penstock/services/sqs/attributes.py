@@ -70,6 +70,14 @@ def check_name(name: str, fifo: bool) -> None:
         )
 
 
+def named(given: Mapping[str, str]) -> Texts:
+    """The attributes given, by their plain names: white space around a name is no part of it.
+
+    AWS does not document that; README.md, "Differences from AWS", says what it rests on.
+    """
+    return {name.strip(): value for name, value in given.items()}
+
+
 def checked(given: Mapping[str, str], *, fifo: bool, new: bool, current: Mapping[str, str]) -> Texts:
     """The attributes to keep of those given, checked and in canonical form; an empty text removes one.
 

@@ -35,7 +35,7 @@ def create_queue(cx: Context, request: Request) -> Response:
     docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_CreateQueue.html
     """
     name: str = request["QueueName"]
-    given: dict[str, str] = request.get("Attributes") or {}
+    given = attributes.named(request.get("Attributes") or {})
     fifo = given.get("FifoQueue") == "true"
     attributes.check_name(name, fifo)
     kept = attributes.checked(given, fifo=fifo, new=True, current={})
@@ -217,7 +217,7 @@ def set_queue_attributes(cx: Context, request: Request) -> Response:
     docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html
     """
     queue = by_url(cx, request["QueueUrl"])
-    given: dict[str, str] = request["Attributes"]
+    given = attributes.named(request["Attributes"])
     if not given:
         raise MissingParameter("The request must contain the parameter Attribute.Name.")
     kept = attributes.checked(given, fifo=queue.fifo, new=False, current=queue.kept)
