@@ -7,6 +7,9 @@ batches and its own limit, so that a slow one blocks nobody else.
 Scaling follows Lambda's documented pollers: a consumer starts with 5 concurrent batches and gets 5 more a second
 (300 a minute) while every one of them finds work, up to its maximum; when it runs dry it starts over.
 (docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html)
+
+A batch that is throttled waits and is tried again for as long as its lease lasts, with fewer batches beside it.
+(docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html, "Backoff strategy for failed invocations")
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.base.clock import Timer
-from penstock.base.errors import DeliveryError, StoreError
+from penstock.base.errors import DeliveryError, StoreError, Throttled
 from penstock.base.names import Arn
 from penstock.engine import journal
 from penstock.engine.context import Call, Context, Parts
@@ -31,6 +34,8 @@ INITIAL_CONCURRENCY = 5  # batches at once
 CONCURRENCY_STEP = 5  # more batches at once
 CONCURRENCY_STEP_MS = 1000  # machine ms between two steps
 MAXIMUM_CONCURRENCY = 1250  # batches at once of one consumer
+THROTTLED_MS = 500  # platform ms until a batch that was throttled once is tried again; doubles. AWS tells no figure
+LONGEST_THROTTLED_MS = 16_000  # platform ms between two tries of a throttled batch at most
 
 _NO_ROOM_S = 1.0  # machine seconds until a change that the store had no room for is tried again
 _logger = logging.getLogger("penstock.pump")
@@ -53,7 +58,7 @@ class Consumer:
     ``window_ms`` is how long, in platform time, a batch waits to fill up; ``max_bytes`` bounds its records' sizes;
     ``lease_ms`` None takes the source's own. ``accepts(record)`` is the filter: what it turns down is removed, and
     ``why(record)`` tells the journal the reason.
-    ``handle(records, run)`` runs the batch; a DeliveryError fails all of it.
+    ``handle(records, run)`` runs the batch; a DeliveryError fails all of it, Throttled not before its lease ends.
     """
 
     id: str
@@ -74,12 +79,18 @@ class Consumer:
 
 @dataclass(slots=True, eq=False)
 class _Batch:
-    """Records on their way: ``deliveries`` are their hops, in the same order."""
+    """Records on their way: ``deliveries`` are their hops, in the same order; ``throttled`` counts tries in vain."""
 
     run: int
     records: list[Claimed] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
     bytes: int = 0
+    throttled: int = 0
+
+    def retry_at(self, now: int) -> int | None:
+        """When it is tried again after it was throttled; None when a lease is over by then."""
+        due = now + min(THROTTLED_MS << min(self.throttled, 10), LONGEST_THROTTLED_MS)
+        return due if all(due < record.until for record in self.records) else None
 
 
 class _Line:
@@ -88,6 +99,7 @@ class _Line:
     def __init__(self, pump: Pump, consumer: Consumer, source: QueueSource) -> None:
         self.pump, self.consumer, self.source = pump, consumer, source
         self.batches: set[asyncio.Task[None]] = set()
+        self.throttled: dict[int, tuple[_Batch, Timer]] = {}  # run → a batch that waits for its next try
         self.concurrency = INITIAL_CONCURRENCY
         self.grown_at = 0.0
         self.dirty = True  # something may be there to take
@@ -104,12 +116,16 @@ class _Line:
     def wake(self) -> None:
         """There may be something to take."""
         self.dirty = True
-        if not self.claiming and not self.stopped and self._room() > 0:
+        if not self.claiming and self.could_take():
             self.claiming = True
             asyncio.get_running_loop().call_soon(self._claim)
 
     def _room(self) -> int:
-        return min(self.concurrency, self.consumer.max_concurrency) - len(self.batches)
+        return min(self.concurrency, self.consumer.max_concurrency) - len(self.batches) - len(self.throttled)
+
+    def could_take(self) -> bool:
+        """Whether it is about to take something: one whose batches all wait out a throttle does not, until then."""
+        return self.dirty and not self.stopped and self._room() > 0
 
     def _claim(self) -> None:
         if self.stopped:
@@ -164,7 +180,7 @@ class _Line:
             self.wake()
         elif later is not None:
             self._arm(later)
-        if not found and not self.batches:
+        if not found and not self.batches and not self.throttled:
             self.concurrency = INITIAL_CONCURRENCY
 
     def _run_or_hold(self, batch: _Batch, found: bool) -> None:
@@ -200,6 +216,10 @@ class _Line:
     async def _handle(self, batch: _Batch) -> None:
         try:
             handled = await self.consumer.handle(batch.records, batch.run)
+        except Throttled as error:
+            if await self._back_off(batch, error):
+                return
+            handled = Handled(frozenset(record.id for record in batch.records), error.code, error.message)
         except DeliveryError as error:
             handled = Handled(frozenset(record.id for record in batch.records), error.code, error.message)
         except asyncio.CancelledError:
@@ -208,11 +228,36 @@ class _Line:
             _logger.exception("the consumer of %s failed unexpectedly", self.consumer.source)
             failed = frozenset(record.id for record in batch.records)
             handled = Handled(failed, "InternalFailure", f"{type(error).__name__}: {error}")
+        await self._write(lambda tx: self._settle(tx, batch, handled))
+
+    async def _write(self, change: Callable[[Transaction], None]) -> None:
         while True:
             try:
-                return await self.pump.parts.store.transact(lambda tx: self._settle(tx, batch, handled))
+                return await self.pump.parts.store.transact(change)
             except StoreError:
                 await asyncio.sleep(_NO_ROOM_S)  # what was handled must not come back for want of room on the disk
+
+    async def _back_off(self, batch: _Batch, error: Throttled) -> bool:
+        """Let a throttled batch wait for its next try; False when its lease does not last until then."""
+        clock = self.pump.parts.clock
+        due = batch.retry_at(clock.now())
+        if due is None or self.stopped:
+            return False
+        batch.throttled += 1
+        self.concurrency = max(1, self.concurrency // 2)
+        self.grown_at = self.pump.parts.machine.monotonic_ms()
+        await self._write(lambda tx: _note_throttle(tx, batch, clock.now(), error))
+        if self.stopped:
+            return False
+        self.throttled[batch.run] = batch, clock.call_at(due, lambda: self._try_again(batch))
+        return True
+
+    def _try_again(self, batch: _Batch) -> None:
+        if self.throttled.pop(batch.run, None) is not None:
+            now = self.pump.parts.clock.now()
+            for delivery in batch.deliveries:
+                delivery.started = now
+            self._run(batch)
 
     def _settle(self, tx: Transaction, batch: _Batch, handled: Handled) -> None:
         cx = Context(self.pump.parts, tx, self.call)
@@ -246,12 +291,18 @@ class _Line:
         self._stop_taking()
         if self.held is not None:
             self._run(self.held)
+        for batch, timer in list(self.throttled.values()):
+            timer.cancel()
+            self._try_again(batch)
 
     def cancel(self) -> None:
         """End at once. What runs is taken up at the next start, unless its rows are deleted."""
         self._stop_taking()
         for task in self.batches:
             task.cancel()
+        for _, timer in self.throttled.values():
+            timer.cancel()
+        self.throttled.clear()
 
     def _stop_taking(self) -> None:
         self.stopped = True
@@ -259,6 +310,11 @@ class _Line:
         for timer in (self.timer, self.window):
             if timer is not None:
                 timer.cancel()
+
+
+def _note_throttle(tx: Transaction, batch: _Batch, now: int, error: Throttled) -> None:
+    for delivery in batch.deliveries:
+        journal.failed_attempt(tx, delivery, ended=now, code=error.code, message=error.message, counted=False)
 
 
 class Pump:
@@ -302,7 +358,7 @@ class Pump:
         return [
             f"{len(line.batches) or 'a'} batch(es) from {line.consumer.source} for {line.consumer.target}"
             for line in self._all()
-            if (line.batches or line.claiming or (line.dirty and not line.stopped))
+            if (line.batches or line.claiming or line.could_take())
             and account in (None, line.consumer.account)
         ]
 

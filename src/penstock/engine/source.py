@@ -15,7 +15,8 @@ class Claimed:
     """A record a consumer holds: ``handle`` settles it, ``record`` is what the consumer's event shows of it.
 
     ``event`` is the journal's event it carries, ``size`` its bytes in the consumer's event, ``id`` how the consumer
-    names it when it reports a failure (SQS: the message id), ``order`` its ordering key (FIFO group) or None.
+    names it when it reports a failure (SQS: the message id), ``until`` the platform ms at which its lease ends,
+    ``order`` its ordering key (FIFO group) or None.
     """
 
     handle: Any
@@ -23,6 +24,7 @@ class Claimed:
     id: str
     record: dict[str, Any]
     size: int
+    until: int
     order: str | None = None
 
 

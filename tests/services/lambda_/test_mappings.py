@@ -57,6 +57,11 @@ def records(number: int, on: Bench) -> list[dict[str, Any]]:
     return found
 
 
+def received(on: Bench) -> list[str]:
+    """How often the messages of the last batch had been received."""
+    return [record["attributes"]["ApproximateReceiveCount"] for record in records(-1, on)]
+
+
 def fail(event: Any) -> Any:
     raise ValueError("no such order")
 
@@ -224,9 +229,43 @@ async def test_a_throttled_function_loses_nothing(tmp_path: Path, bench: Benches
         await at.send("one")
         await on.settle()
         assert (on.environments.invocations, await at.left()) == ([], (0, 1))
+        await on.advance(29_999)
+        assert on.environments.invocations == []
+        await on.call("DeleteFunctionConcurrency", FunctionName="orders")
+        await on.advance(1)  # the visibility timeout ends
+        assert (bodies(on), received(on)) == ([["one"]], ["2"])
+        tries = await on.store.transact(lambda tx: tx.all("SELECT counted, code FROM attempt ORDER BY rowid"))
+        assert tries == [(0, "TooManyRequestsException")] * 5 + [(1, "TooManyRequestsException")]
+
+
+async def test_a_throttled_batch_is_tried_again_while_its_messages_are_hidden(tmp_path: Path, bench: Benches) -> None:
+    async with bench(tmp_path, real_queues=True) as on:
+        on.clock.freeze()
+        await on.function()
+        await on.call("PutFunctionConcurrency", FunctionName="orders", ReservedConcurrentExecutions=0)
+        at = await shop(on)
+        await at.map()
+        await at.send("one")
+        await on.settle()
+        await on.call("DeleteFunctionConcurrency", FunctionName="orders")
+        await on.advance(500)
+        assert (bodies(on), received(on), await at.left()) == ([["one"]], ["1"], (0, 0))
+
+
+async def test_a_throttled_batch_of_a_mapping_that_is_disabled_comes_back_later(tmp_path: Path, bench: Benches) -> None:
+    async with bench(tmp_path, real_queues=True) as on:
+        on.clock.freeze()
+        await on.function()
+        await on.call("PutFunctionConcurrency", FunctionName="orders", ReservedConcurrentExecutions=0)
+        at = await shop(on)
+        await at.map()
+        await at.send("one")
+        await on.settle()
+        await on.call("UpdateEventSourceMapping", UUID=at.uuid, Enabled=False)
+        await on.settle()
         await on.call("DeleteFunctionConcurrency", FunctionName="orders")
         await on.advance(30_000)
-        assert bodies(on) == [["one"]]
+        assert (on.environments.invocations, await at.left()) == ([], (1, 0))
 
 
 async def test_a_disabled_mapping_takes_nothing_until_it_is_enabled(tmp_path: Path, bench: Benches) -> None:

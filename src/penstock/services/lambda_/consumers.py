@@ -18,7 +18,7 @@ from penstock.services.lambda_ import records
 from penstock.services.lambda_.errors import InvalidRuntime, ResourceNotFound, TooManyRequests
 from penstock.services.lambda_.invocations import error_of, execute, run_facts
 from penstock.services.lambda_.mapping_rules import FIND, PARTIAL, MappingRow, mapping_of
-from penstock.services.lambda_.rules import MalformedResponse, Reference, batch_failures
+from penstock.services.lambda_.rules import MalformedResponse, Reference, batch_failures, traced
 
 MAPPING: Final = "lambda:mapping"  # the kind of the hops that a mapping makes
 
@@ -95,13 +95,15 @@ class Batches:
     async def handle(self, batch: list[Claimed], run: int) -> Handled:
         """Run the function on a batch; which records failed, by message id.
 
-        A throttled batch fails as a whole: its messages are visible again when their visibility timeout ends.
+        A throttled batch is tried again by the pump until the visibility timeout of its messages ends.
         """
         ids = frozenset(record.id for record in batch)
         try:
             loaded = await records.load(self._cx, self._reference)
             payload = orjson.dumps({"Records": [record.record for record in batch]})
-            result = await execute(self._cx, loaded, Invocation(run, uuid_of(run), payload, loaded.row.arn))
+            trace_header = traced("", uuid_of(run), run, self._cx.now)
+            invocation = Invocation(run, uuid_of(run), payload, loaded.row.arn, trace_header)
+            result = await execute(self._cx, loaded, invocation)
         except ResourceNotFound as error:
             raise Undeliverable(error.message, code=str(error.code)) from error
         except (TooManyRequests, InvalidRuntime) as error:

@@ -33,7 +33,8 @@ class Queues:
         if limit <= 0:
             return []
         lease = queue.visibility if lease_ms is None else lease_ms
-        return [_claimed(queue, message) for message in storage.take(cx, queue, limit, lease, max_bytes)]
+        until = cx.now + lease
+        return [_claimed(queue, message, until) for message in storage.take(cx, queue, limit, lease, max_bytes)]
 
     def settle(self, cx: Context, arn: str, *, done: Sequence[Claimed], failed: Sequence[Claimed]) -> None:
         """Remove what is done, also when its lease is over meanwhile; leave what failed to its lease."""
@@ -61,10 +62,10 @@ class Queues:
         return None if queue is None else storage.next_available(cx, queue)
 
 
-def _claimed(queue: Queue, message: Message) -> Claimed:
+def _claimed(queue: Queue, message: Message, until: int) -> Claimed:
     record = record_of(queue, message)
     size = len(message.body or b"") + len(message.attributes or b"") + _OVERHEAD_BYTES
-    return Claimed(message.id, message.event, record["messageId"], record, size, message.group)
+    return Claimed(message.id, message.event, record["messageId"], record, size, until, message.group)
 
 
 def record_of(queue: Queue, message: Message) -> dict[str, Any]:
