@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import orjson
 import pytest
 
 from penstock.base.errors import ApiError, CannotRun
+from penstock.services.lambda_.rules import traced
 from tests.services.lambda_.bench import Benches
 
 
@@ -52,10 +54,10 @@ async def test_an_empty_payload_is_an_empty_object(tmp_path: Path, bench: Benche
     ("given", "code", "words"),
     [
         ({"Payload": b"{no json"}, "InvalidRequestContentException", "Could not parse request body into json"),
-        ({"Payload": b'"' + b"x" * 6_291_456 + b'"'}, "RequestTooLargeException", "6291456 bytes"),
+        ({"Payload": b'"' + b"x" * 6_291_456 + b'"'}, "RequestEntityTooLargeException", "6291456 bytes"),
         (
             {"Payload": b'"' + b"x" * 1_048_576 + b'"', "InvocationType": "Event"},
-            "RequestTooLargeException", "1048576 bytes",
+            "RequestEntityTooLargeException", "1048578 byte payload is too large for the Event",
         ),
         ({"FunctionName": "other"}, "ResourceNotFoundException", "Function not found: arn:aws:lambda:us-east-1:"),
         ({"ClientContext": "no base64!"}, "InvalidRequestContentException", "Client context"),
@@ -71,6 +73,42 @@ async def test_what_aws_refuses_is_refused(
             await on.call("Invoke", **{"FunctionName": "orders"} | given)
         assert raised.value.code == code
         assert on.environments.invocations == []
+
+
+async def test_a_function_always_has_a_trace_header(tmp_path: Path, bench: Benches) -> None:
+    async with bench(tmp_path) as on:
+        arn = await on.function()
+        await on.invoke()
+        await on.invoke(Qualifier="$LATEST")
+        first, second = (invocation for _, invocation in on.environments.invocations)
+        form = r"Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=0"
+        assert re.fullmatch(form, first.trace_header) and re.fullmatch(form, second.trace_header)
+        assert first.trace_header != second.trace_header
+        assert (first.invoked_arn, second.invoked_arn) == (arn, f"{arn}:$LATEST")
+
+
+async def test_every_attempt_of_an_event_has_one_trace(tmp_path: Path, bench: Benches) -> None:
+    async with bench(tmp_path) as on:
+        await on.function(handler=fail)
+        on.clock.freeze()
+        await on.invoke(InvocationType="Event")
+        await on.advance(60_000)
+        first, second = (invocation.trace_header.split(";") for _, invocation in on.environments.invocations)
+        assert first[0] == second[0]
+        assert first[1] != second[1]
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [
+        ("Root=1-2-3;Parent=4;Sampled=1", "Root=1-2-3;Parent=4;Sampled=1"),
+        ("Root=1-2-3", "Root=1-2-3;Parent=0000000000000007;Sampled=0"),
+        ("Self=1-9-9;Root=1-2-3;Sampled=1", "Self=1-9-9;Root=1-2-3;Sampled=1;Parent=0000000000000007"),
+        ("nonsense", "Root=1-00000001-222233334444555566667777;Parent=0000000000000007;Sampled=0"),
+    ],
+)
+def test_what_a_callers_trace_header_leaves_out_is_added(given: str, seen: str) -> None:
+    assert traced(given, "00001111-2222-3333-4444-555566667777", 7, 1_999) == seen
 
 
 async def test_a_dry_run_runs_nothing(tmp_path: Path, bench: Benches) -> None:

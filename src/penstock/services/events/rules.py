@@ -183,7 +183,7 @@ _CODES: Final = {
     "InvalidParameterValueException": "INVALID_PARAMETER",
     "MissingParameter": "INVALID_PARAMETER",
     "InvalidMessageContents": "INVALID_PARAMETER",
-    "RequestTooLargeException": "INVALID_PARAMETER",
+    "RequestEntityTooLargeException": "INVALID_PARAMETER",
     "ValidationException": "INVALID_PARAMETER",
     "RequestThrottled": "THROTTLING",
     "ThrottlingException": "THROTTLING",

@@ -42,15 +42,8 @@ class InvalidRequestContent(LambdaError):
     status = 400
 
 
-class RequestTooLarge(LambdaError):
-    """An invocation's payload is over the limit."""
-
-    code = "RequestTooLargeException"
-    status = 413
-
-
 class RequestEntityTooLarge(LambdaError):
-    """An uploaded package is over the limit of direct uploads."""
+    """A payload or an uploaded package is over its limit."""
 
     code = "RequestEntityTooLargeException"
     status = 413

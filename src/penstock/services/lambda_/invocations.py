@@ -23,7 +23,7 @@ from penstock.services.lambda_.errors import (
     InvalidParameterValue,
     InvalidRequestContent,
     InvalidRuntime,
-    RequestTooLarge,
+    RequestEntityTooLarge,
     TooManyRequests,
 )
 from penstock.services.lambda_.records import Loaded, Memory, decrement, memory_of, reference_of
@@ -32,7 +32,9 @@ from penstock.services.lambda_.rules import (
     CLIENT_CONTEXT_BYTES,
     LATEST,
     SYNC_PAYLOAD_BYTES,
+    event_too_large,
     log_tail,
+    traced,
 )
 
 
@@ -48,10 +50,10 @@ async def invoke(cx: WaitingContext, request: Request) -> Response:
     The answer of a RequestResponse promises nothing stored, so it does not wait for its journal rows: they follow
     with the next commit.
     """
-    loaded = await records.load(cx, reference_of(cx, request))
+    reference = reference_of(cx, request)
+    loaded = await records.load(cx, reference)
     asynchronously = request.get("InvocationType") == "Event"
-    limit = ASYNC_PAYLOAD_BYTES if asynchronously else SYNC_PAYLOAD_BYTES
-    payload = _json_payload(_body(request.get("Payload"), limit))
+    payload = _json_payload(_body(request.get("Payload"), asynchronously=asynchronously))
     client_context = _client_context(request.get("ClientContext"))
     if request.get("InvocationType") == "DryRun":
         return {"StatusCode": 204, "ExecutedVersion": LATEST}
@@ -61,9 +63,10 @@ async def invoke(cx: WaitingContext, request: Request) -> Response:
 
     run, request_id = _identity(cx)
     started = cx.now
+    trace_header = traced(cx.call_.trace_header, request_id, run, started)
     result = await execute(
         cx, loaded,
-        Invocation(run, request_id, payload, loaded.row.arn, cx.call_.trace_header, client_context),
+        Invocation(run, request_id, payload, reference.qualified_arn, trace_header, client_context),
         lambda inner, result: _record(inner, loaded, run, payload, started, result),
     )  # fmt: skip
     answer: Response = {"StatusCode": 200, "ExecutedVersion": LATEST, "Payload": result.payload}
@@ -78,7 +81,7 @@ async def invoke(cx: WaitingContext, request: Request) -> Response:
 async def invoke_async(cx: WaitingContext, request: Request) -> Response:
     """The old form of an asynchronous invoke."""
     loaded = await records.load(cx, reference_of(cx, request))
-    await _enqueue(cx, loaded, _json_payload(_body(request.get("InvokeArgs"), ASYNC_PAYLOAD_BYTES)))
+    await _enqueue(cx, loaded, _json_payload(_body(request.get("InvokeArgs"), asynchronously=True)))
     return {"Status": 202}
 
 
@@ -215,11 +218,18 @@ def error_of(result: InvocationResult) -> tuple[str, str]:
     return str(document.get("errorType") or result.function_error), str(document.get("errorMessage") or "")
 
 
-def _body(body: bytes | FileBody | None, limit: int) -> bytes:
-    """The request's payload in memory; AWS's error when it is over the limit."""
+def _body(body: bytes | FileBody | None, *, asynchronously: bool) -> bytes:
+    """The request's payload in memory; AWS's error when it is over the limit.
+
+    The model has a RequestTooLargeException, but this is what Lambda is seen to answer.
+    """
     size = body.size if isinstance(body, FileBody) else len(body or b"")
-    if size > limit:
-        raise RequestTooLarge(f"Request must be smaller than {limit} bytes for the InvokeFunction operation")
+    if size > SYNC_PAYLOAD_BYTES:
+        raise RequestEntityTooLarge(
+            f"Request must be smaller than {SYNC_PAYLOAD_BYTES} bytes for the InvokeFunction operation"
+        )
+    if asynchronously and size > ASYNC_PAYLOAD_BYTES:
+        raise RequestEntityTooLarge(event_too_large(size))
     return body.read() if isinstance(body, FileBody) else body or b""
 
 

@@ -10,7 +10,7 @@ from penstock.engine.context import Context
 from penstock.engine.operation import Request, Response, operation
 from penstock.services.lambda_.configuration import FunctionRow
 from penstock.services.lambda_.errors import InvalidParameterValue, ResourceNotFound
-from penstock.services.lambda_.records import get, reference_of
+from penstock.services.lambda_.records import find, get, reference_of, reference_of_arn
 from penstock.services.lambda_.rules import LATEST, page
 
 _COLUMNS = "retry_attempts, age_seconds, on_success, on_failure, modified"
@@ -32,7 +32,7 @@ def put_function_event_invoke_config(cx: Context, request: Request) -> Response:
         cx, row,
         (
             request.get("MaximumRetryAttempts"), request.get("MaximumEventAgeInSeconds"),
-            _destination(destinations, "OnSuccess", row), _destination(destinations, "OnFailure", row), cx.now,
+            _destination(cx, destinations, "OnSuccess", row), _destination(cx, destinations, "OnFailure", row), cx.now,
         ),
     )  # fmt: skip
 
@@ -44,9 +44,9 @@ def update_function_event_invoke_config(cx: Context, request: Request) -> Respon
     attempts, age, on_success, on_failure, _ = _find(cx, row)
     destinations = request.get("DestinationConfig") or {}
     if destinations.get("OnSuccess") is not None:
-        on_success = _destination(destinations, "OnSuccess", row)
+        on_success = _destination(cx, destinations, "OnSuccess", row)
     if destinations.get("OnFailure") is not None:
-        on_failure = _destination(destinations, "OnFailure", row)
+        on_failure = _destination(cx, destinations, "OnFailure", row)
     if request.get("MaximumRetryAttempts") is not None:
         attempts = request["MaximumRetryAttempts"]
     if request.get("MaximumEventAgeInSeconds") is not None:
@@ -111,7 +111,7 @@ def _describe(row: FunctionRow, config: Config) -> Response:
     return answer
 
 
-def _destination(destinations: dict[str, Any], condition: str, row: FunctionRow) -> str | None:
+def _destination(cx: Context, destinations: dict[str, Any], condition: str, row: FunctionRow) -> str | None:
     """A destination's ARN, if what it names can be one."""
     target: str | None = (destinations.get(condition) or {}).get("Destination")
     if not target:
@@ -128,6 +128,10 @@ def _destination(destinations: dict[str, Any], condition: str, row: FunctionRow)
         raise InvalidParameterValue(
             f"The destination ARN {target} is invalid: name a standard SQS queue, a function or an event bus."
         )
-    if arn.service == "lambda" and target.removesuffix(f":{LATEST}") == row.arn:
-        raise InvalidParameterValue("You can't specify the function as a destination for itself.")
+    if arn.service == "lambda":
+        named = reference_of_arn(target)
+        if named.arn == row.arn:
+            raise InvalidParameterValue("You can't specify the function as a destination for itself.")
+        if find(cx, named.account, named.region, named.name) is None or named.qualifier not in (None, LATEST):
+            raise InvalidParameterValue(f"The destination ARN {target} is invalid: there is no such function.")
     return target

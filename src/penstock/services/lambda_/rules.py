@@ -145,6 +145,25 @@ def throttle_wait_ms(age_ms: int) -> int:
     return min(max(age_ms, THROTTLE_MS[0]), THROTTLE_MS[1])
 
 
+def event_too_large(size: int) -> str:
+    """Lambda's words for an event that is too large for a function's queue."""
+    return f"{size} byte payload is too large for the Event invocation type (limit {ASYNC_PAYLOAD_BYTES} bytes)"
+
+
+def traced(header: str, request_id: str, run: int, at_ms: int) -> str:
+    """The trace header that a function sees: its caller's, with what that leaves out, else an unsampled one of its own.
+
+    Root is the event's (the same for all attempts, and to be found from its request id), Parent this run's.
+    https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
+    """
+    parts = dict(part.strip().partition("=")[::2] for part in header.split(";") if "=" in part)
+    if "Root" not in parts:
+        parts = {"Root": f"1-{at_ms // 1000:08x}-{request_id.replace('-', '')[-24:]}", **parts}
+    parts.setdefault("Parent", f"{run & 0xFFFFFFFFFFFFFFFF:016x}")
+    parts.setdefault("Sampled", "0")
+    return ";".join(f"{name}={value}" for name, value in parts.items())
+
+
 def log_tail(lines: Iterable[str]) -> bytes:
     """The last 4 KB of an invocation's log."""
     return "".join(line if line.endswith("\n") else line + "\n" for line in lines).encode()[-LOG_TAIL_BYTES:]

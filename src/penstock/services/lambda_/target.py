@@ -17,7 +17,7 @@ from penstock.services.lambda_ import asynchronous, records
 from penstock.services.lambda_.asynchronous import ASYNC
 from penstock.services.lambda_.errors import InvalidRuntime, ResourceNotFound, TooManyRequests
 from penstock.services.lambda_.invocations import error_of, execute, facts, run_facts
-from penstock.services.lambda_.rules import ASYNC_PAYLOAD_BYTES
+from penstock.services.lambda_.rules import ASYNC_PAYLOAD_BYTES, event_too_large, traced
 
 
 class FunctionTarget:
@@ -29,10 +29,7 @@ class FunctionTarget:
         """Take a delivery of another service into the function's queue; its outcome is the function's."""
         row = records.get(cx, records.reference_of_arn(delivery.target))
         if len(payload) > ASYNC_PAYLOAD_BYTES:
-            raise Undeliverable(
-                f"Request must be smaller than {ASYNC_PAYLOAD_BYTES} bytes for the InvokeFunction operation",
-                code="RequestTooLargeException",
-            )
+            raise Undeliverable(event_too_large(len(payload)), code="RequestEntityTooLargeException")
         asynchronous.enqueue(
             cx, row, event=delivery.event, source=delivery.source, payload=delivery.payload,
             trace_header=delivery.detail.get("AWSTraceHeader", ""),
@@ -44,8 +41,9 @@ class FunctionTarget:
         run = delivery.run or cx.names.id()
         try:
             loaded = await records.load(cx, reference)
-            detail = delivery.detail
-            invocation = Invocation(run, detail["request_id"], payload, loaded.row.arn, detail.get("trace_header", ""))
+            request_id = delivery.detail["request_id"]
+            trace_header = traced(delivery.detail.get("trace_header", ""), request_id, run, delivery.at)
+            invocation = Invocation(run, request_id, payload, loaded.row.arn, trace_header)
             result = await execute(cx, loaded, invocation)
         except ResourceNotFound as error:
             raise Undeliverable(error.message, code=str(error.code)) from error
