@@ -54,11 +54,12 @@ def test_a_group_goes_on_behind_a_message_that_was_given_up(sqs: Alone) -> None:
     sqs.queue("dead.fifo")
     url = sqs.queue("q.fifo", ContentBasedDeduplication="true", VisibilityTimeout="0",
                     RedrivePolicy=redrive("dead.fifo", 1))  # fmt: skip
-    for body in ("a1", "a2"):
-        sqs.send(url, body, MessageGroupId="a")
+    first, _ = (sqs.send(url, body, MessageGroupId="a") for body in ("a1", "a2"))
     assert sqs.bodies(url, 1) == ["a1"]
     assert sqs.bodies(url, 1) == ["a2"]
-    assert sqs.bodies("dead.fifo") == ["a1"]
+    buried = sqs.receive("dead.fifo", MessageSystemAttributeNames=["MessageDeduplicationId"])[0]
+    assert (buried["Body"], buried["MessageId"]) == ("a1", first["MessageId"])
+    assert buried["Attributes"]["MessageDeduplicationId"] == first["MessageId"], "as AWS replaces it"
 
 
 def test_without_its_dead_letter_queue_a_message_goes_on_being_received(sqs: Alone) -> None:

@@ -115,12 +115,34 @@ def test_what_a_fifo_queue_needs_is_said(sqs: Alone) -> None:
 def test_the_queues_delay_holds_a_group_up(sqs: Alone) -> None:
     url = sqs.queue("slow.fifo", ContentBasedDeduplication="true", DelaySeconds="10")
     sqs.send(url, "a1", MessageGroupId="a")
-    sqs.call("SetQueueAttributes", QueueUrl=url, Attributes={"DelaySeconds": "0"})
+    sqs.pass_time(6)
     sqs.send(url, "a2", MessageGroupId="a")
     sqs.send(url, "b1", MessageGroupId="b")
+    assert sqs.bodies(url) == []
+    sqs.pass_time(4)
+    assert sqs.bodies(url) == ["a1"]
+    sqs.pass_time(6)
     assert sqs.bodies(url) == ["b1"]
-    sqs.pass_time(10)
-    assert sqs.bodies(url) == ["a1", "a2"]
+
+
+def test_another_delay_of_a_queue_is_that_of_the_messages_already_in_it(sqs: Alone) -> None:
+    url = sqs.queue("slow.fifo", ContentBasedDeduplication="true", DelaySeconds="10")
+
+    def delay(seconds: int) -> None:
+        sqs.call("SetQueueAttributes", QueueUrl=url, Attributes={"DelaySeconds": str(seconds)})
+
+    sqs.send(url, "a1", MessageGroupId="a")
+    delay(0)
+    assert sqs.bodies(url, VisibilityTimeout=2) == ["a1"]
+    sqs.send(url, "a2", MessageGroupId="a")
+    sqs.send(url, "b1", MessageGroupId="b")
+    delay(20)
+    assert sqs.counts(url) == (0, 1, 2)
+    sqs.pass_time(2)
+    assert sqs.bodies(url, VisibilityTimeout=0) == ["a1"]  # it was received, so no delay holds it up any more
+    sqs.pass_time(8)
+    delay(10)
+    assert sorted(sqs.bodies(url)) == ["a1", "a2", "b1"]
 
 
 def test_expired_messages_do_not_hold_a_group_up(sqs: Alone) -> None:

@@ -20,7 +20,8 @@ from penstock.services.sqs.errors import (
     QueueNameExists,
 )
 from penstock.services.sqs.rules import DELETED_MS, LISTED, PURGE_MS, TAGS
-from penstock.services.sqs.storage import Counts, counts, few
+from penstock.services.sqs.storage import Counts, counts, delay_anew, few
+from penstock.store.store import Row
 
 COUNTED_INLINE: Final = 2000  # messages that are counted inside a transaction; more are counted in a thread
 
@@ -226,6 +227,8 @@ def set_queue_attributes(cx: Context, request: Request) -> Response:
     change_attributes(cx, queue, kept)
     return {}
 
+    if queue.fifo and "DelaySeconds" in kept:
+        delay_anew(cx, queue, int(kept["DelaySeconds"]) * 1000)
 
 def change_attributes(cx: Context, queue: Queue, changed: dict[str, str]) -> None:
     """Write checked attributes into a queue's row; an empty text removes one."""

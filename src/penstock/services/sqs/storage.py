@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from penstock.base.names import uuid_of
 from penstock.engine import journal
 from penstock.engine.context import Context
 from penstock.engine.journal import DELIVERED, Delivery
@@ -64,6 +65,10 @@ _GROUPS: Final = "SELECT grp FROM sqs_group WHERE queue = ? AND ready_at <= ? OR
 _OF_GROUP: Final = f"{_MESSAGES} WHERE m.queue = ? AND m.grp = ? ORDER BY m.id LIMIT ?"
 _HEAD: Final = "SELECT id, visible_at FROM sqs_message WHERE queue = ? AND grp = ? ORDER BY id LIMIT 1"
 _HELD: Final = "SELECT max(visible_at) FROM sqs_message WHERE queue = ? AND grp = ? AND receives > 0"
+_DELAY_ANEW: Final = (
+    "UPDATE sqs_message SET visible_at = sent_at + ? WHERE queue = ? AND visible_at > ? AND sent_at > ?"
+    " AND receives = 0 AND origin IS NULL RETURNING grp"
+)
 _HIDDEN: Final = "SELECT count(*) FROM sqs_message WHERE queue = ? AND visible_at > ? AND receives > 0"
 
 
@@ -113,6 +118,17 @@ def put(
         cx.wake(queue.arn)
     else:
         arm(cx, queue.arn, visible_at)
+
+
+def delay_anew(cx: Context, queue: Queue, delay_ms: int) -> None:
+    """Give a FIFO queue's messages that nobody has received another delay, counted from their send, as AWS does.
+
+    Those of a standard queue keep theirs (docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/
+    sqs-delay-queues.html), and so does what came from elsewhere as it was given up: it had none.
+    """
+    longest = max(delay_ms, queue.delay)
+    groups = cx.tx.returning(_DELAY_ANEW, (delay_ms, queue.id, cx.now - longest, cx.now - longest))
+    regroup(cx, queue, {row[0] for row in groups})
 
 
 # --- out of sight
@@ -329,14 +345,16 @@ def regroup(cx: Context, queue: Queue, groups: Iterable[str]) -> None:
 def bury(cx: Context, queue: Queue, dead_letter: Queue, message: Message) -> None:
     """Move a message that was received too often to the dead-letter queue; the caller regroups the source.
 
-    It keeps its MessageId; in a standard queue also the time from which its retention counts
-    (docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/setting-up-dead-letter-queue-retention.html).
+    It keeps its MessageId; in a standard queue also the time from which its retention counts. In a FIFO queue its id
+    becomes its deduplication id (docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/
+    setting-up-dead-letter-queue-retention.html, sqs-configure-dead-letter-queue-redrive.html).
     """
     id_ = cx.names.id()
+    sent_at, dedup = (cx.now, uuid_of(message.message)) if dead_letter.fifo else (message.sent_at, None)
     cx.tx.write(
         "UPDATE sqs_message SET id = ?, queue = ?, visible_at = ?, sent_at = ?, receives = 0,"
-        " earlier = earlier + receives, received = NULL, origin = ? WHERE id = ?",
-        (id_, dead_letter.id, cx.now, cx.now if dead_letter.fifo else message.sent_at, queue.arn, message.id),
+        " earlier = earlier + receives, received = NULL, dedup = ?, origin = ? WHERE id = ?",
+        (id_, dead_letter.id, cx.now, sent_at, dedup, queue.arn, message.id),
     )
     if dead_letter.fifo and message.group is not None:
         cx.tx.write(
