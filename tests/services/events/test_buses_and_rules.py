@@ -121,7 +121,7 @@ def test_lists_have_pages(events: Any) -> None:
     assert [rule["Name"] for rule in rest["Rules"]] == ["a3"]
     assert "NextToken" not in rest
     assert events.list_rule_names_by_target(TargetArn=QUEUE)["RuleNames"] == ["a1", "a2", "a3", "b1"]
-    with refused("ValidationException", "nextToken"):
+    with refused("ValidationException", "NextToken"):
         events.list_rules(NextToken="é")
 
 

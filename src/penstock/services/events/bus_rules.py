@@ -10,9 +10,8 @@ from penstock.engine.pattern import PatternError, compile
 from penstock.engine.pattern.complexity import complexity
 from penstock.services.events import records, schedules
 from penstock.services.events.errors import InvalidEventPattern, ValidationException
-from penstock.services.events.pages import page_of
 from penstock.services.events.records import Bus, Rule
-from penstock.services.events.rules import DEFAULT_BUS, WILDCARD_COMPLEXITY
+from penstock.services.events.rules import DEFAULT_BUS, PAGING, WILDCARD_COMPLEXITY
 from penstock.services.events.tags import checked_tags
 
 
@@ -105,7 +104,7 @@ def list_rules(cx: Context, request: Request) -> Response:
     """The rules of a bus by name."""
     bus = records.bus_of(cx, request.get("EventBusName"))
     prefix = request.get("NamePrefix") or ""
-    found, token = page_of(
+    found, token = PAGING.of(
         request, lambda after, limit: records.rules(cx, bus, prefix, after, limit), lambda rule: rule.name
     )
     return {"Rules": [_listed(bus, rule) for rule in found], **token}
@@ -124,7 +123,7 @@ def list_rule_names_by_target(cx: Context, request: Request) -> Response:
         )
         return [row[0] for row in rows]
 
-    found, token = page_of(request, some, lambda name: name)
+    found, token = PAGING.of(request, some, lambda name: name)
     return {"RuleNames": list(found), **token}
 
 

@@ -15,9 +15,8 @@ from penstock.services.events.errors import (
     ResourceNotFound,
     ValidationException,
 )
-from penstock.services.events.pages import page_of
 from penstock.services.events.records import Bus
-from penstock.services.events.rules import DEFAULT_BUS, POLICY_BYTES
+from penstock.services.events.rules import DEFAULT_BUS, PAGING, POLICY_BYTES
 from penstock.services.events.tags import checked_tags
 
 _REFUSED: Final = {"LogConfig": "leave it out: the journal shows every event and delivery (penstock events)"}
@@ -76,7 +75,9 @@ def describe_event_bus(cx: Context, request: Request) -> Response:
 def list_event_buses(cx: Context, request: Request) -> Response:
     """The buses of the account by name."""
     prefix = request.get("NamePrefix") or ""
-    found, token = page_of(request, lambda after, limit: records.buses(cx, prefix, after, limit), lambda bus: bus.name)
+    found, token = PAGING.of(
+        request, lambda after, limit: records.buses(cx, prefix, after, limit), lambda bus: bus.name
+    )
     return {"EventBuses": [_listed(bus) for bus in found], **token}
 
 

@@ -14,6 +14,7 @@ import orjson
 
 from penstock.base.names import Arn
 from penstock.engine.journal import EXPIRED, Delivery, Outcome
+from penstock.engine.paging import Paging
 from penstock.engine.pattern import parse_event
 from penstock.services.events.errors import ValidationException
 
@@ -29,7 +30,7 @@ POLICY_BYTES: Final = 10_240  # of a bus's policy
 TARGETS: Final = 100  # of one rule; AWS's own quota is 5 and is raised on request
 WILDCARD_COMPLEXITY: Final = 10  # of a rule's pattern; AWS tells the error, not the number: met by those it refused
 TAGS: Final = 50
-PAGE: Final = 100  # of one list
+PAGING: Final = Paging("NextToken", "Limit", 100, ValidationException)
 
 # --- our own bounds
 FAN_OUT: Final = 100  # deliveries one event makes in one go; a longer list goes on from where it was

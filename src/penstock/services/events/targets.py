@@ -14,9 +14,8 @@ from penstock.engine.operation import Request, Response, operation
 from penstock.engine.path import Path, PathError, Template
 from penstock.services.events import records
 from penstock.services.events.errors import LimitExceeded, ValidationException
-from penstock.services.events.pages import page_of
 from penstock.services.events.records import Target
-from penstock.services.events.rules import RESERVED, TARGETS
+from penstock.services.events.rules import PAGING, RESERVED, TARGETS
 
 SERVICES: Final = ("sqs", "lambda", "events", "logs")  # that can be targets here
 _OF_EVENTS: Final = ("event-bus/", "api-destination/", "target/")  # target/create-snapshot is one built in
@@ -69,7 +68,7 @@ def list_targets_by_rule(cx: Context, request: Request) -> Response:
     """The targets of a rule by id."""
     bus = records.bus_of(cx, request.get("EventBusName"))
     rule = records.rule_of(cx, bus, request["Rule"])
-    found, token = page_of(
+    found, token = PAGING.of(
         request, lambda after, limit: records.targets(cx, rule.id, after, limit), lambda target: target.id
     )
     return {"Targets": [_listed(target) for target in found], **token}

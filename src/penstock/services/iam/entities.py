@@ -11,6 +11,7 @@ import orjson
 from penstock.base.names import Arn
 from penstock.engine.context import Context
 from penstock.engine.operation import Request, Response
+from penstock.engine.paging import Paging, among
 from penstock.services.iam import documents
 from penstock.services.iam.errors import EntityAlreadyExists, InvalidInput, InvalidValue, LimitExceeded, NoSuchEntity
 
@@ -18,7 +19,7 @@ ID_ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 ID_PREFIX: Final = {"role": "AROA", "user": "AIDA", "group": "AGPA", "instance-profile": "AIPA"}
 TITLE: Final = {"role": "Role", "user": "User", "group": "Group", "instance-profile": "Instance Profile"}
 TAGS: Final = 50  # of one entity
-PAGE: Final = 100  # MaxItems, where the request has none
+PAGING: Final = Paging("Marker", "MaxItems", 100, InvalidValue)
 
 _COLUMNS = "id, account, kind, name, path, created, tags, detail"
 
@@ -171,17 +172,14 @@ def tag_list(tags: dict[str, str]) -> list[dict[str, str]]:
 
 
 def page(request: Request, member: str, items: list[tuple[str, Any]]) -> Response:
-    """One page of items, each with a key that sorts as they do: the marker is the last key given."""
-    marker, most = request.get("Marker"), request.get("MaxItems") or PAGE
-    if marker is not None:
-        keys = [key for key, _ in items]
-        # Items may come and go between pages: go on after the place where the marker's key is or was.
-        place = next((i for i, key in enumerate(keys) if key.lower() > marker.lower()), len(keys))
-        items = items[place:]
-    answer: Response = {member: [item for _, item in items[:most]], "IsTruncated": len(items) > most}
-    if len(items) > most:
-        answer["Marker"] = items[most - 1][0]
-    return answer
+    """One page of items, each with a key of its own, by which they are listed in whatever case it is written."""
+    key = _folded_key
+    found, marker = PAGING.of(request, among(items, key), key)
+    return {member: [item for _, item in found], "IsTruncated": bool(marker), **marker}
+
+
+def _folded_key(item: tuple[str, Any]) -> str:
+    return f"{item[0].lower()}\0{item[0]}"
 
 
 def described_role(entity: Entity, *, listed: bool = False) -> dict[str, Any]:

@@ -87,8 +87,7 @@ def list_attached(cx: Context, kind: str, request: Request) -> Response:
     for (arn,) in rows:
         path, _, name = arn.partition(":policy")[2].rpartition("/")
         if f"{path}/".startswith(prefix):
-            items.append((name, {"PolicyName": name, "PolicyArn": arn}))
-    items.sort(key=lambda item: (item[0].lower(), item[1]["PolicyArn"]))
+            items.append((f"{name} {arn}", {"PolicyName": name, "PolicyArn": arn}))
     return entities.page(request, "AttachedPolicies", items)
 
 
@@ -136,8 +135,7 @@ def untag(cx: Context, entity: Entity, request: Request) -> Response:
 
 def list_tags(entity: Entity, request: Request) -> Response:
     """An entity's tags."""
-    items = sorted(((each["Key"], each) for each in entities.tag_list(entity.tags)), key=lambda item: item[0].lower())
-    return entities.page(request, "Tags", items)
+    return entities.page(request, "Tags", [(each["Key"], each) for each in entities.tag_list(entity.tags)])
 
 
 def check_name(name: str) -> None:

@@ -251,8 +251,7 @@ def untag_policy(cx: Context, request: Request) -> Response:
 def list_policy_tags(cx: Context, request: Request) -> Response:
     """A managed policy's tags."""
     tags = orjson.loads(find_policy(cx, request["PolicyArn"]).tags)
-    items = sorted(((tag["Key"], tag) for tag in entities.tag_list(tags)), key=lambda item: item[0].lower())
-    return entities.page(request, "Tags", items)
+    return entities.page(request, "Tags", [(tag["Key"], tag) for tag in entities.tag_list(tags)])
 
 
 def _retag(cx: Context, policy: Policy, tags: dict[str, str]) -> Response:

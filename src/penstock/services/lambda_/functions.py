@@ -142,19 +142,16 @@ def get_function_configuration(cx: Context, request: Request) -> Response:
 @operation(refused={"MasterRegion": "leave it out: functions are not replicated to edge locations"})
 def list_functions(cx: Context, request: Request) -> Response:
     """The functions of the account and region, by name, fifty at a time."""
-    rows, marker = page(records.every(cx), request.get("Marker"), request.get("MaxItems"), lambda row: row.name)
+    rows, marker = page(request, records.every(cx), lambda row: row.name)
     qualifier = LATEST if request.get("FunctionVersion") == "ALL" else None
-    answer: Response = {"Functions": [configuration.describe(row, qualifier) for row in rows]}
-    if marker is not None:
-        answer["NextMarker"] = marker
-    return answer
+    return {"Functions": [configuration.describe(row, qualifier) for row in rows], **marker}
 
 
 @operation
 def list_versions_by_function(cx: Context, request: Request) -> Response:
     """The one version a function has here: $LATEST."""
     row = get(cx, reference_of(cx, request))
-    rows, _ = page([row], request.get("Marker"), request.get("MaxItems"), lambda row: LATEST)
+    rows, _ = page(request, [row], lambda row: LATEST)
     return {"Versions": [configuration.describe(each, LATEST) for each in rows]}
 
 

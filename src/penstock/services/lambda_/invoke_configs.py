@@ -66,7 +66,7 @@ def list_function_event_invoke_configs(cx: Context, request: Request) -> Respons
     """The settings of the function's one version, if it has any."""
     row = get(cx, reference_of(cx, request))
     found = cx.all(_FIND, (row.account, row.region, row.name))
-    shown, _ = page(found, request.get("Marker"), request.get("MaxItems"), lambda found: LATEST)
+    shown, _ = page(request, found, lambda found: LATEST)
     return {"FunctionEventInvokeConfigs": [_describe(row, each) for each in shown]}
 
 

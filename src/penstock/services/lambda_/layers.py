@@ -90,8 +90,8 @@ def list_layers(cx: Context, request: Request) -> Response:
     latest: dict[str, Any] = {}
     for row in _fitting(cx, request):
         latest.setdefault(row[0], row)
-    names, marker = page(sorted(latest), request.get("Marker"), request.get("MaxItems"), lambda name: name)
-    answer: Response = {
+    names, marker = page(request, sorted(latest), str)
+    return {
         "Layers": [
             {
                 "LayerName": name,
@@ -99,11 +99,9 @@ def list_layers(cx: Context, request: Request) -> Response:
                 "LatestMatchingVersion": _brief(cx, latest[name]),
             }
             for name in names
-        ]
+        ],
+        **marker,
     }
-    if marker is not None:
-        answer["NextMarker"] = marker
-    return answer
 
 
 @operation
@@ -112,13 +110,9 @@ def list_layer_versions(cx: Context, request: Request) -> Response:
     account, region, name = _layer(cx, request["LayerName"])
     inner = cx.within(account, region)
     rows = [row for row in _fitting(inner, request) if row[0] == name]
-    before = int(request["Marker"]) if (request.get("Marker") or "").isdigit() else None
-    left = [row for row in rows if before is None or row[1] < before]
-    size = min(request.get("MaxItems") or 50, 50)
-    answer: Response = {"LayerVersions": [_brief(inner, row) for row in left[:size]]}
-    if len(left) > size:
-        answer["NextMarker"] = str(left[size - 1][1])
-    return answer
+    # The key sorts as the versions do: latest first.
+    shown, marker = page(request, rows, lambda row: f"{10**9 - row[1]:010d}")
+    return {"LayerVersions": [_brief(inner, row) for row in shown], **marker}
 
 
 @operation

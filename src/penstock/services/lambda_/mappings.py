@@ -84,11 +84,8 @@ def list_event_source_mappings(cx: Context, request: Request) -> Response:
     if request.get("FunctionName"):
         name = parse_reference(request["FunctionName"], None, cx.account, cx.region).name
         found = [mapping for mapping in found if mapping.function == name]
-    rows, marker = page(found, request.get("Marker"), request.get("MaxItems"), lambda mapping: mapping.uuid)
-    answer: Response = {"EventSourceMappings": [describe(mapping) for mapping in rows]}
-    if marker is not None:
-        answer["NextMarker"] = marker
-    return answer
+    rows, marker = page(request, found, lambda mapping: mapping.uuid)
+    return {"EventSourceMappings": [describe(mapping) for mapping in rows], **marker}
 
 
 @operation

@@ -6,15 +6,17 @@ Limits are AWS's unless they say otherwise: https://docs.aws.amazon.com/lambda/l
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import orjson
 
 from penstock.base.errors import ValidationError
+from penstock.engine.paging import Paging, among
 from penstock.services.lambda_.errors import InvalidParameterValue, ResourceNotFound
 
+T = TypeVar("T")
 LATEST: Final = "$LATEST"
 
 # --- invocations
@@ -54,7 +56,7 @@ BATCH_SIZE_FIFO: Final = 10
 BATCH_SIZE_WITHOUT_WINDOW: Final = 10
 FILTERS: Final = 5
 
-DEFAULT_PAGE: Final = 50  # MaxItems of listings, which never give more
+PAGING: Final = Paging("Marker", "MaxItems", 50, InvalidParameterValue, answered="NextMarker", most=50)
 
 # Refused when a function sets them itself: .../dg/configuration-envvars.html
 RESERVED_VARIABLES: Final = frozenset(
@@ -203,9 +205,6 @@ def batch_failures(payload: bytes, ids: frozenset[str]) -> set[str]:
     return failed
 
 
-def page(items: list[Any], marker: str | None, limit: int | None, key: Any) -> tuple[list[Any], str | None]:
-    """A page of sorted items after ``marker``, and the next marker; ``key(item)`` is what markers say."""
-    size = min(limit or DEFAULT_PAGE, DEFAULT_PAGE)
-    if marker is not None:
-        items = [item for item in items if key(item) > marker]
-    return items[:size], key(items[size - 1]) if len(items) > size else None
+def page(request: Mapping[str, Any], items: Sequence[T], key: Callable[[T], str]) -> tuple[Sequence[T], dict[str, str]]:
+    """A page of items in the order of their keys and, where there is more, ``{"NextMarker": …}``."""
+    return PAGING.of(request, among(items, key), key)

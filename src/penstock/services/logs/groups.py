@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from itertools import starmap
 from typing import Any, NamedTuple
 
 import orjson
@@ -24,7 +26,6 @@ from penstock.store.store import Reader
 _COLUMNS = "id, name, created, retention_days, kms_key, protected, tags"
 _SELECT = f"SELECT {_COLUMNS} FROM log_group WHERE account = ? AND region = ?"
 _STORED = "SELECT coalesce(sum(bytes), 0) FROM log_stream WHERE log_group = ?"
-_LISTED = 50  # groups in one answer, where the request says nothing
 _OTHER_ACCOUNTS = "leave it out: cross-account observability is not here"
 
 
@@ -136,16 +137,12 @@ def describe_log_groups(cx: Context, request: Request) -> Response:
             "LogGroup name prefix, name pattern and identifiers are mutually exclusive parameters: pass one of them."
         )
     names = {name_in(each, cx.account, cx.region) for each in wanted} if wanted is not None else None
-    limit = request.get("limit") or _LISTED
 
     def is_wanted(group: Group) -> bool:
         return (pattern is None or pattern in group.name) and (names is None or group.name in names)
 
-    found, token = _page(cx, prefix or "", request.get("nextToken"), limit, is_wanted)
-    answer: Response = {"logGroups": [_described(cx, group) for group in found]}
-    if token is not None:
-        answer["nextToken"] = token
-    return answer
+    found, token = _page(cx, request, prefix or "", is_wanted)
+    return {"logGroups": [_described(cx, group) for group in found], **token}
 
 
 @operation(
@@ -171,8 +168,8 @@ def list_log_groups(cx: Context, request: Request) -> Response:
             tag["key"] in held and (not tag.get("values") or held[tag["key"]] in tag["values"]) for tag in tags
         )
 
-    found, token = _page(cx, "", request.get("nextToken"), request.get("limit") or _LISTED, is_wanted)
-    answer: Response = {
+    found, token = _page(cx, request, "", is_wanted)
+    return {
         "logGroups": [
             {
                 "logGroupName": group.name,
@@ -180,11 +177,9 @@ def list_log_groups(cx: Context, request: Request) -> Response:
                 "logGroupClass": "STANDARD",
             }
             for group in found
-        ]
+        ],
+        **token,
     }
-    if token is not None:
-        answer["nextToken"] = token
-    return answer
 
 
 @operation
@@ -302,24 +297,24 @@ def _refuse_classes(request: Request) -> None:
         raise Unsupported(f"logGroupClass {request['logGroupClass']} of CloudWatch Logs is not supported: use STANDARD")
 
 
-def _page(cx: Context, prefix: str, token: str | None, limit: int, is_wanted: Any) -> tuple[list[Group], str | None]:
-    """Groups in order of their names, from the one after ``token``, and the token for the rest."""
-    found: list[Group] = []
-    beyond = token or ""
-    while True:
-        rows = cx.all(
-            f"{_SELECT} AND name > ? AND name >= ? AND substr(name, 1, ?) = ? ORDER BY name LIMIT ?",
-            (cx.account, cx.region, beyond, prefix, len(prefix), prefix, limit + 1),
-        )
-        for row in rows:
-            group = Group(*row)
-            if is_wanted(group):
-                if len(found) == limit:
-                    return found, found[-1].name
-                found.append(group)
-        if len(rows) <= limit:
-            return found, None
-        beyond = rows[-1][1]
+def _page(
+    cx: Context, request: Request, prefix: str, is_wanted: Callable[[Group], bool]
+) -> tuple[Sequence[Group], dict[str, str]]:
+    """Groups in order of their names."""
+
+    def listed(after: str, limit: int) -> list[Group]:
+        found: list[Group] = []
+        while True:
+            rows = cx.all(
+                f"{_SELECT} AND name > ? AND name >= ? AND substr(name, 1, ?) = ? ORDER BY name LIMIT ?",
+                (cx.account, cx.region, after, prefix, len(prefix), prefix, limit),
+            )
+            found += filter(is_wanted, starmap(Group, rows))
+            if len(found) >= limit or len(rows) < limit:
+                return found[:limit]
+            after = rows[-1][1]
+
+    return rules.PAGING.of(request, listed, lambda group: group.name)
 
 
 def _described(cx: Context, group: Group) -> dict[str, Any]:

@@ -11,10 +11,11 @@ import orjson
 
 from penstock.engine.context import Context
 from penstock.engine.operation import Request, Response, operation
+from penstock.services.logs import rules
 from penstock.services.logs.errors import InvalidParameter, LimitExceeded, ResourceNotFound
+from penstock.store.store import Row
 
 POLICIES: Final = 10  # of an account in a region: API Reference, PutResourcePolicy
-_LISTED: Final = 50  # in one answer, where the request says nothing
 _OF_GROUPS: Final = "leave it out: policies belong to the account here, not to a single group"
 
 
@@ -48,16 +49,16 @@ def describe_resource_policies(cx: Context, request: Request) -> Response:
     """The policies by name."""
     if request.get("policyScope") == "RESOURCE":
         return {"resourcePolicies": []}
-    limit = request.get("limit") or _LISTED
-    rows = cx.all(
-        "SELECT name, document, updated FROM log_policy WHERE account = ? AND region = ? AND name > ? ORDER BY name"
-        " LIMIT ?",
-        (cx.account, cx.region, request.get("nextToken") or "", limit + 1),
-    )
-    answer: Response = {"resourcePolicies": [_view(*row) for row in rows[:limit]]}
-    if len(rows) > limit:
-        answer["nextToken"] = rows[limit - 1][0]
-    return answer
+
+    def listed(after: str, limit: int) -> list[Row]:
+        return cx.all(
+            "SELECT name, document, updated FROM log_policy WHERE account = ? AND region = ? AND name > ?"
+            " ORDER BY name LIMIT ?",
+            (cx.account, cx.region, after, limit),
+        )
+
+    rows, token = rules.PAGING.of(request, listed, lambda row: row[0])
+    return {"resourcePolicies": [_view(*row) for row in rows], **token}
 
 
 @operation(refused={"resourceArn": _OF_GROUPS, "expectedRevisionId": "leave it out: policies here have no revisions"})

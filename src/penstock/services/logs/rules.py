@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from penstock.engine.paging import Paging
 from penstock.services.logs.errors import InvalidParameter
 
 DAY_MS: Final = 86_400_000
@@ -27,6 +28,7 @@ RETENTION_DAYS: Final = (
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
 )  # fmt: skip
 TAGS: Final = 50
+PAGING: Final = Paging("nextToken", "limit", 50, InvalidParameter)  # of groups, streams and policies
 
 SPAN_MS: Final = 10_000  # between the first and the last event of one chunk: ours, see tables.sql
 SCANNED_EVENTS: Final = 100_000  # events one page may look at before it answers with what it has: ours

@@ -6,12 +6,11 @@ from typing import Any
 
 from penstock.engine.context import Context, WaitingContext
 from penstock.engine.operation import Request, Response, operation
-from penstock.services.logs import retention
+from penstock.services.logs import retention, rules
 from penstock.services.logs.errors import NO_STREAM, InvalidParameter, ResourceAlreadyExists, ResourceNotFound
 from penstock.services.logs.groups import find_group, group_arn, requested_group
 from penstock.store.store import Reader
 
-_LISTED = 50  # streams in one answer, where the request says nothing
 _SELECT = "SELECT name, created, first_ts, last_ts, ingested FROM log_stream WHERE log_group = ?"
 
 
@@ -51,36 +50,34 @@ async def describe_log_streams(cx: WaitingContext, request: Request) -> Response
     if by_time and prefix is not None:
         raise InvalidParameter("Cannot order by LastEventTime with a logStreamNamePrefix.")
     name = requested_group(request, cx.account, cx.region)
-    limit = request.get("limit") or _LISTED
     descending = bool(request.get("descending"))
-    token = request.get("nextToken")
+    after, limit = rules.PAGING.after(request), rules.PAGING.limit(request)
     await cx.parts.store.synced()
 
     def query(reader: Reader) -> list[tuple[Any, ...]]:
         group = find_group(reader, cx.account, cx.region, name)
         key = "coalesce(last_ts, 0)" if by_time else "''"
-        where, parameters = _beyond(token, key, by_time=by_time, descending=descending)
+        where, parameters = _beyond(after, key, by_time=by_time, descending=descending)
         order = "DESC" if descending else "ASC"
         return reader.all(
             f"{_SELECT} AND substr(name, 1, ?) = ? {where} ORDER BY {key} {order}, name {order} LIMIT ?",
             (group.id, len(prefix or ""), prefix or "", *parameters, limit + 1),
         )
 
-    rows = await cx.read(query)
+    rows, token = rules.PAGING.cut(
+        request, await cx.read(query), lambda row: f"{(row[3] or 0) if by_time else ''}:{row[0]}"
+    )
     arn = group_arn(cx.account, cx.region, name)
-    answer: Response = {"logStreams": [_described(arn, row) for row in rows[:limit]]}
-    if len(rows) > limit:
-        last = rows[limit - 1]
-        answer["nextToken"] = f"{(last[3] or 0) if by_time else ''}:{last[0]}"
-    return answer
+    return {"logStreams": [_described(arn, row) for row in rows], **token}
 
 
-def _beyond(token: str | None, key: str, *, by_time: bool, descending: bool) -> tuple[str, tuple[Any, ...]]:
-    if token is None:
+def _beyond(after: str, key: str, *, by_time: bool, descending: bool) -> tuple[str, tuple[Any, ...]]:
+    """The condition for streams behind a page's key: "moment:name", the moment only where they are listed by it."""
+    if not after:
         return "", ()
-    moment, colon, name = token.partition(":")
-    if not colon or (by_time and not moment.isdigit()) or (not by_time and moment):
-        raise InvalidParameter("The specified nextToken is invalid. Pass the token of the last answer, unchanged.")
+    moment, _, name = after.partition(":")
+    if by_time != moment.isdecimal():
+        raise InvalidParameter("The specified nextToken is of a list in another order: pass the same orderBy with it.")
     return f"AND ({key}, name) {'<' if descending else '>'} (?, ?)", (int(moment) if by_time else "", name)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
 
 from penstock.engine.context import Context, WaitingContext
 from penstock.engine.operation import Request, Response, operation
+from penstock.engine.paging import Paging
 from penstock.services.sqs import attributes
 from penstock.services.sqs.catalog import Queue, by_arn, by_url, find, forget, wake_everybody
 from penstock.services.sqs.errors import (
@@ -20,12 +22,12 @@ from penstock.services.sqs.errors import (
     QueueNameExists,
 )
 from penstock.services.sqs.rules import DELETED_MS, LISTED, PURGE_MS, TAGS
-from penstock.services.sqs.storage import Counts, counts, delay_anew, few
+from penstock.services.sqs.storage import Counts, counts, few
 from penstock.store.store import Row
 
 COUNTED_INLINE: Final = 2000  # messages that are counted inside a transaction; more are counted in a thread
 
-
+_PAGING: Final = Paging("NextToken", "MaxResults", LISTED, InvalidParameterValue)
 _KEPT: Final = frozenset(f"Attributes.{name}" for name in attributes.KEPT)
 
 
@@ -120,28 +122,29 @@ def list_queues(cx: Context, request: Request) -> Response:
     docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ListQueues.html
     """
     prefix = request.get("QueueNamePrefix") or ""
-    limit = _page_size(request)
-    rows = cx.all(
-        "SELECT name FROM sqs_queue WHERE account = ? AND region = ? AND name >= ? AND name > ? AND name < ?"
-        " ORDER BY name LIMIT ?",
-        (cx.account, cx.region, prefix, request.get("NextToken") or "", prefix + "\uffff", limit + 1),
-    )
-    urls = [f"http://{cx.call_.host}/{cx.account}/{row[0]}" for row in rows[:limit]]
-    answer: Response = {"QueueUrls": urls} if urls else {}
-    if len(rows) > limit and request.get("MaxResults") is not None:
-        answer["NextToken"] = rows[limit - 1][0]
-    return answer
 
-
-def _page_size(request: Request) -> int:
-    limit: int | None = request.get("MaxResults")
-    if limit is None:
-        return LISTED
-    if not 1 <= limit <= LISTED:
-        raise InvalidParameterValue(
-            f"Value {limit} for parameter MaxResults is invalid. Reason: Must be between 1 and {LISTED}, inclusive."
+    def listed(after: str, limit: int) -> list[Row]:
+        return cx.all(
+            "SELECT account, name FROM sqs_queue WHERE account = ? AND region = ? AND name >= ? AND name > ?"
+            " AND name < ? ORDER BY name LIMIT ?",
+            (cx.account, cx.region, prefix, after, prefix + "\uffff", limit),
         )
-    return limit
+
+    urls, token = _page_of_urls(cx, request, listed)
+    return {"QueueUrls": urls, **token} if urls else {}
+
+
+def _page_of_urls(
+    cx: Context, request: Request, listed: Callable[[str, int], list[Row]]
+) -> tuple[list[str], dict[str, str]]:
+    """The URLs of rows of (account, name), by name. Only a request with MaxResults is told how to go on, as on AWS."""
+    size: int | None = request.get("MaxResults")
+    if size is not None and not 1 <= size <= LISTED:
+        raise InvalidParameterValue(
+            f"Value {size} for parameter MaxResults is invalid. Reason: Must be between 1 and {LISTED}, inclusive."
+        )
+    rows, token = _PAGING.of(request, listed, lambda row: row[1])
+    return [f"http://{cx.call_.host}/{account}/{name}" for account, name in rows], {} if size is None else token
 
 
 @operation
@@ -151,15 +154,15 @@ def list_dead_letter_source_queues(cx: Context, request: Request) -> Response:
     docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ListDeadLetterSourceQueues.html
     """
     queue = by_url(cx, request["QueueUrl"])
-    limit = _page_size(request)
-    rows = cx.all(
-        "SELECT account, name FROM sqs_queue WHERE dead_letter = ? AND name > ? ORDER BY name LIMIT ?",
-        (queue.arn, request.get("NextToken") or "", limit + 1),
-    )
-    answer: Response = {"queueUrls": [f"http://{cx.call_.host}/{account}/{name}" for account, name in rows[:limit]]}
-    if len(rows) > limit and request.get("MaxResults") is not None:
-        answer["NextToken"] = rows[limit - 1][1]
-    return answer
+
+    def listed(after: str, limit: int) -> list[Row]:
+        return cx.all(
+            "SELECT account, name FROM sqs_queue WHERE dead_letter = ? AND name > ? ORDER BY name LIMIT ?",
+            (queue.arn, after, limit),
+        )
+
+    urls, token = _page_of_urls(cx, request, listed)
+    return {"queueUrls": urls, **token}
 
 
 # --- attributes
@@ -227,8 +230,6 @@ def set_queue_attributes(cx: Context, request: Request) -> Response:
     change_attributes(cx, queue, kept)
     return {}
 
-    if queue.fifo and "DelaySeconds" in kept:
-        delay_anew(cx, queue, int(kept["DelaySeconds"]) * 1000)
 
 def change_attributes(cx: Context, queue: Queue, changed: dict[str, str]) -> None:
     """Write checked attributes into a queue's row; an empty text removes one."""
