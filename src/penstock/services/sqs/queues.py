@@ -23,7 +23,6 @@ from penstock.services.sqs.errors import (
 )
 from penstock.services.sqs.rules import DELETED_MS, LISTED, PURGE_MS, TAGS
 from penstock.services.sqs.storage import Counts, counts, few
-from penstock.store.store import Row
 
 COUNTED_INLINE: Final = 2000  # messages that are counted inside a transaction; more are counted in a thread
 
@@ -227,6 +226,8 @@ def set_queue_attributes(cx: Context, request: Request) -> Response:
     kept = attributes.checked(given, fifo=queue.fifo, new=False, current=queue.kept)
     if kept.get("RedrivePolicy"):
         _check_dead_letter(cx.within(queue.account, queue.region), queue.arn, queue.fifo, kept)
+    if queue.fifo and "DelaySeconds" in kept:
+        delay_anew(cx, queue, int(kept["DelaySeconds"]) * 1000)
     change_attributes(cx, queue, kept)
     return {}
 
