@@ -22,7 +22,8 @@ from penstock.services.sqs.errors import (
     QueueNameExists,
 )
 from penstock.services.sqs.rules import DELETED_MS, LISTED, PURGE_MS, TAGS
-from penstock.services.sqs.storage import Counts, counts, few
+from penstock.services.sqs.storage import Counts, counts, delay_anew, few
+from penstock.store.store import Row
 
 COUNTED_INLINE: Final = 2000  # messages that are counted inside a transaction; more are counted in a thread
 
