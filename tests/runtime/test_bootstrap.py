@@ -110,7 +110,7 @@ async def test_a_bootstrap_in_a_layer_is_used_when_the_package_has_none(
 @pytest.mark.parametrize(
     ("files", "why"),
     [
-        ({"app.py": ""}, "fork/exec /var/task/bootstrap: no such file or directory"),
+        ({"app.py": ""}, "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"),
         ({"bootstrap": "not a program"}, "fork/exec /var/task/bootstrap: exec format error"),
         ({"bootstrap": "#!/no/such/interpreter\n"}, "fork/exec /var/task/bootstrap: no such file or directory"),
     ],

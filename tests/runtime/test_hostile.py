@@ -86,6 +86,9 @@ async def test_a_flood_of_output_is_bounded_and_the_server_goes_on(machine: Mach
     result = await task
     assert result.status == "timeout" and slowest < 1500
     assert sum(len(text) for text in texts(result)) < 5 << 20
+    dropped, timed_out, end, report = texts(result)[-4:]
+    assert dropped.startswith("Penstock kept the first 4 MB") and "Task timed out after 1.50 seconds" in timed_out
+    assert end.startswith("END RequestId: ") and report.startswith("REPORT RequestId: ")
 
 
 async def test_a_full_tmp_is_the_functions_own_trouble(machine: Machine) -> None:

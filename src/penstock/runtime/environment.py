@@ -138,7 +138,7 @@ class Environment:
             if self.state == NEW:
                 outcome, spent_ms = await self._begin(invocation, result)
                 self._shared.started(self)
-            self._line(self._now(), report.start(invocation.request_id, self.function.version))
+            self._own(report.start(invocation.request_id, self.function.version))
             if outcome is None:
                 outcome, spent_ms = await self._run(invocation, spent_ms)
             await self._conclude(invocation, outcome, spent_ms, result)
@@ -157,11 +157,11 @@ class Environment:
     async def _begin(self, invocation: Invocation, result: InvocationResult) -> tuple[Outcome | None, float]:
         """INIT, a second time within the invocation when it fails; the outcome if that fails too, and what it took."""
         self.state = INIT
-        self._line(self._now(), report.init_start(self._runtime.version))
+        self._own(report.init_start(self._runtime.version))
         for layer in self.function.layers:
             for extension in sorted((layer / "extensions").glob("*")):
                 told = f"Penstock does not start extensions: /opt/extensions/{extension.name} is left out"
-                self._line(self._now(), told)
+                self._own(told)
         sandbox = await self._shared.launcher.start()
         message = await self._message(sandbox)
         outcome, took_ms = await self._init(message, self._shared.init_limit_ms)
@@ -178,9 +178,9 @@ class Environment:
 
     def _init_failed(self, invocation: Invocation, outcome: Outcome, took_ms: float, phase: str) -> None:
         if outcome.kind == "crash":
-            self._line(self._now(), report.crashed(invocation.request_id, outcome.error_type, outcome.why)[1])
+            self._own(report.crashed(invocation.request_id, outcome.error_type, outcome.why)[1])
         status = "timeout" if outcome.kind == "timeout" else "error"
-        self._line(self._now(), report.init_report(took_ms, phase, status, outcome.error_type))
+        self._own(report.init_report(took_ms, phase, status, outcome.error_type))
 
     async def _init(self, message: dict[str, Any], limit_ms: int) -> tuple[Outcome, float]:
         """Start the processes and wait until the runtime asks for its first event; the outcome, and ms it took."""
@@ -263,16 +263,16 @@ class Environment:
         else:
             self.end()
             await self._wait_gone()
+        if self._log is not None:
+            self._log.note_dropped(self._now())
         if line:
-            self._line(self._now(), line)
+            self._own(line)
         result.duration_ms = round(spent_ms, 2)
         result.billed_ms = report.billed(spent_ms, result.init_ms)
         result.max_memory_mb = min(-(-self.peak_kb // 1024), function.memory_mb)
-        self._line(self._now(), report.end(invocation.request_id))
+        self._own(report.end(invocation.request_id))
         by_platform = outcome.error_type if outcome.kind in ("crash", "init error") else ""
-        self._line(
-            self._now(), report.report(function, invocation.request_id, result, by_platform, invocation.trace_header)
-        )
+        self._own(report.report(function, invocation.request_id, result, by_platform, invocation.trace_header))
 
     def _measure(self) -> None:
         """Bring the peak of memory up to date; awslambdaric's process tells its own with its answer."""
@@ -436,6 +436,11 @@ class Environment:
 
     def _now(self) -> int:
         return self._shared.machine.now_ms()
+
+    def _own(self, text: str) -> None:
+        """Write a line of the platform's into the log of the invocation."""
+        if self._log is not None:
+            self._log.tell(self._now(), text)
 
     def _drain(self) -> None:
         if self._pipe is not None:

@@ -139,7 +139,7 @@ class LogPipe:
 
 
 class LogBuffer:
-    """The lines of one invocation, up to KEPT_BYTES; how many were dropped is its last line.
+    """The lines of one invocation, up to KEPT_BYTES, then how many were dropped; and the platform's own, always.
 
     Times never go back: output has the time at which it was read, a frame its own, and the order is the written one.
     """
@@ -151,7 +151,7 @@ class LogBuffer:
         self._dropped = 0
 
     def add(self, at_ms: int, text: str) -> None:
-        """Keep a line, if there is room."""
+        """Keep a line of the function's, if there is room."""
         self._latest = at_ms = max(at_ms, self._latest)
         self._bytes += len(text) + 26  # CloudWatch Logs counts 26 bytes for an event beside its text
         if self._bytes > KEPT_BYTES:
@@ -159,12 +159,16 @@ class LogBuffer:
         else:
             self.lines.append((at_ms, text))
 
+    def tell(self, at_ms: int, text: str) -> None:
+        """Keep a line of the platform's, whatever the function has written."""
+        self._latest = at_ms = max(at_ms, self._latest)
+        self.lines.append((at_ms, text))
+
     def note_dropped(self, at_ms: int) -> None:
         """Say what had no room."""
         if self._dropped:
             kept = f"Penstock kept the first {KEPT_BYTES >> 20} MB of this invocation's output"
-            text = f"{kept}; {self._dropped} lines more were dropped"
-            self.lines.append((at_ms, text))
+            self.tell(at_ms, f"{kept}; {self._dropped} lines more were dropped")
             self._dropped = 0
 
     def take(self) -> list[Line]:

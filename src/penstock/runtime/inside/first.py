@@ -125,15 +125,14 @@ def _function(zygote, message: dict, life: socket.socket, spaces: bool) -> None:
 
 def _execute(message: dict, life: socket.socket) -> None:
     """Become the first of the programs that is there."""
-    why = ""
-    for program in message["programs"]:
+    programs = [program for program in message["programs"] if os.path.lexists(program[0])]
+    if programs:
         try:
-            os.execve(program[0], program, message["environment"])
-        except FileNotFoundError as error:
-            why = why or f"fork/exec {program[0]}: {error.strerror.lower()}"
-        except OSError as error:
-            why = f"fork/exec {program[0]}: {error.strerror.lower()}"
-            break
+            os.execve(programs[0][0], programs[0], message["environment"])
+        except OSError as error:  # "no such file" here is the interpreter that a script names in its first line
+            why = f"fork/exec {programs[0][0]}: {error.strerror.lower()}"
+    else:
+        why = f"Couldn't find valid bootstrap(s): [{' '.join(program[0] for program in message['programs'])}]"
     life.send(f"entrypoint {why}".encode())
     os._exit(1)
 
