@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from penstock.engine.resource import Physical
 from penstock.testing.platform import PlatformThread
@@ -34,6 +35,18 @@ def test_groups_are_chosen_by_identifier_class_and_tag_a_page_at_a_time(logs: An
     first = logs.list_log_groups(limit=2)
     assert names(first) == ["app", "app-two"]
     assert names(logs.list_log_groups(limit=2, nextToken=first["nextToken"])) == ["job"]
+
+
+@pytest.mark.parametrize("operation", ["describe_log_streams", "filter_log_events", "get_log_events"])
+def test_the_arn_of_a_groups_streams_is_no_identifier_of_the_group(logs: Any, operation: str) -> None:
+    stream = {"logStreamName": "s"} if operation == "get_log_events" else {}
+    with pytest.raises(ClientError) as error:
+        getattr(logs, operation)(logGroupIdentifier=ARN.format("app:*"), **stream)
+    assert error.value.response["Error"] == {
+        "Code": "InvalidParameterException",
+        "Message": "1 validation error detected: Value at 'logGroupIdentifier' failed to satisfy constraint: "
+        "Member must satisfy regular expression pattern: [\\w#+=/:,.@-]*",
+    }
 
 
 def test_a_standard_group_can_be_asked_for(logs: Any) -> None:

@@ -60,6 +60,8 @@ def raise_problems(problems: Problems, dialect: str) -> NoReturn:
             + "; ".join(_sentence(*problem) for problem in problems[:_MESSAGES_AT_MOST]),
             code="MalformedXML",
         )
+    if dialect == "logs":
+        problems = [(path, _without_value(path, sentence)) for path, sentence in problems]
     count = len(problems)
     message = f"{count} validation error{'s' if count > 1 else ''} detected: " + "; ".join(
         _sentence(*problem) for problem in problems[:_MESSAGES_AT_MOST]
@@ -71,6 +73,13 @@ def _sentence(path: str, sentence: str) -> str:
     if sentence is MISSING:
         return f"Value null at '{path}' failed to satisfy constraint: Member must not be null"
     return sentence
+
+
+def _without_value(path: str, sentence: str) -> str:
+    """CloudWatch Logs was seen not to repeat the identifier of a group, and to repeat other values."""
+    if not path.startswith("logGroupIdentifier") or sentence is MISSING:
+        return sentence
+    return "Value " + sentence[sentence.rindex(f"at '{path}' failed") :]
 
 
 def shown(value: Any) -> str:
