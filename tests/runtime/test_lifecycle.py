@@ -59,6 +59,19 @@ async def test_busy_environments_retire_after_their_event(machine: Machine) -> N
     await until(lambda: machine.environments.count(function.arn) == 0)
 
 
+async def test_what_begins_for_an_event_that_waited_when_its_function_retired_ends_after_it(machine: Machine) -> None:
+    function = machine.function(HANG)
+    await machine.answer(function, 0)
+    first = asyncio.create_task(machine.answer(function, 0.2))
+    await until(lambda: machine.environments.busy())
+    second = asyncio.create_task(machine.answer(function, 0))
+    await until(lambda: machine.environments.running(function.arn) == 2)  # it waits for the first one to come free
+    assert machine.environments.count(function.arn) == 1
+    await machine.environments.retire(function_arn=function.arn)
+    assert await asyncio.gather(first, second) == ["done", "done"]
+    await until(lambda: machine.environments.count(function.arn) == 0)
+
+
 async def test_retiring_an_account_with_wait_ends_its_busy_environments_at_once(machine: Machine) -> None:
     mine = machine.function(HANG, account="111111111111")
     other = machine.function(HANG)

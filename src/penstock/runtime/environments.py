@@ -214,6 +214,8 @@ class ProcessEnvironments:
                 function_arn in (None, work.arn) and account in (None, work.account) and work.revision != (keep or "")
             )
 
+        for pool in {pool for environment, pool in self._all.items() if meant(_work_of(environment.function))}:
+            pool.retired = True
         while True:
             retired = [environment for environment in self._all if meant(_work_of(environment.function))]
             for environment in retired:

@@ -34,6 +34,7 @@ class Pool:
         self._waiting: deque[asyncio.Future[Environment | None]] = deque()
         self._impatient: deque[asyncio.Future[Environment | None]] = deque()
         self.idle: list[Environment] = []
+        self.retired = False  # what begins from now on, for events that waited, ends after its event
 
     @property
     def empty(self) -> bool:
@@ -99,7 +100,7 @@ class Pool:
 
     def _start(self) -> Environment:
         environment = self._make()
-        environment.taken = True
+        environment.taken, environment.retiring = True, self.retired
         self._alive.add(environment)
         self._starting[environment] = self._loop.call_later(START_MS / 1000, self.started, environment)
         return environment
