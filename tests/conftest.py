@@ -35,3 +35,12 @@ def own_platform(tmp_path: Path, recorder: Recorder) -> Iterator[PlatformThread]
     """A platform of the test's own, durable: to restart it, or to fill its disk."""
     with PlatformThread(tmp_path / "data", registry=recorder.registry) as platform:
         yield platform
+
+
+@pytest.fixture(autouse=True)
+def _answers_as_the_model_has_them(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No operation answers with a member that its model does not know, which would never reach anybody."""
+    yield
+    told = [record.getMessage() for record in caplog.get_records("call")]
+    lost = [line for line in told if line.endswith("the answer goes out without it")]
+    assert not lost, "\n".join(lost)

@@ -104,7 +104,7 @@ def _show_line(line: Mapping[str, Any], out: Console) -> None:
     what = (
         f"{line['resource']}  ({line['type']})"
         if line.get("resource") and line.get("type")
-        else line.get("resource", "")
+        else line.get("resource") or line.get("application", "")
     )
     out.print("  ".join(part for part in (what, line.get("message", "")) if part), markup=False)
 

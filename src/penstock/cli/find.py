@@ -22,7 +22,10 @@ PROBE_S: Final = 2  # machine seconds a server has to say who it is
 
 Url = Annotated[
     str | None,
-    typer.Option("--url", help="The server's address. Else the one that runs on the data directory, else --port."),
+    typer.Option(
+        "--url",
+        help="The server's address. Else that of the server on the data directory, of AWS_ENDPOINT_URL, or the port.",
+    ),
 ]
 Data = Annotated[Path | None, typer.Option("--data", help="The data directory.", show_default=".penstock")]
 Account = Annotated[str | None, typer.Option("--account", help="The account to work in.", show_default="000000000000")]
@@ -42,7 +45,7 @@ def settings_for(folder: Path | None = None, **given: Any) -> Settings:
 
 
 def client_for(url: str | None, data: Path | None, account: str | None, region: str | None) -> Client:
-    """A client for the server that --url names, that runs on the data directory, or that listens on the port."""
+    """A client for the server of --url, else that on the data directory, of AWS_ENDPOINT_URL, or on the port."""
     settings = settings_for(data=data, account=account, region=region)
     if url is None:
         owner = running_on(settings.data)

@@ -50,7 +50,7 @@ def _show(out: Console, health: dict[str, Any], quiet: dict[str, Any]) -> None:
     row("server", f"{health['endpoint']}  (Penstock {health['version']}, process {health['pid']})")
     row("data", f"{health.get('dataDirectory') or 'in memory'}  (durability: {health['durability']})")
     sandbox = health["sandbox"]
-    row("functions", ", ".join(sandbox[part] for part in ("mode", "reason", "python") if sandbox.get(part)))
+    row("functions", ", ".join(sandbox[part] for part in ("mode", "reason", "python", "node") if sandbox.get(part)))
     clock = health["clock"]
     row("clock", f"{moment(clock['now'])}  {'frozen' if clock['frozen'] else 'flows'}")
     if quiet["quiet"]:

@@ -258,6 +258,7 @@ class ProcessEnvironments:
             "memory": "looked at every 50 ms, killed over the limit",
             "tmp": "private, of EphemeralStorage's size" if private else "a folder of its own, its size not limited",
             "python": f"every python3.x runs on {self._runtimes.python.version.removeprefix('python:')}",
+            "node": self._runtimes.node(),
         }
 
     @property

@@ -78,6 +78,13 @@ class Runtimes:
         program = shutil.which("node", path=self._path)
         return [] if program is None else [prefix_of(os.path.realpath(program))]
 
+    def node(self) -> str:
+        """What runs nodejs*.x functions, in words: the version once one has run, until then where Node.js is."""
+        if self._node is not None:
+            return f"every nodejs*.x runs on {self._node.version.removeprefix('nodejs:')}"
+        program = shutil.which("node", path=self._path)
+        return "no nodejs*.x: there is no node in PATH" if program is None else f"every nodejs*.x runs on {program}"
+
     def _find_node(self, name: str) -> Runtime:
         program = shutil.which("node", path=self._path)
         if program is None:

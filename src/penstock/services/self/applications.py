@@ -142,8 +142,8 @@ def _deployed(result: Any) -> Response:
 
 
 def _line(progress: Any) -> Response:
-    shown = {"state": progress.status, "resource": progress.resource, "type": progress.type,
-             "message": progress.message, "line": progress.line}  # fmt: skip
+    shown = {"application": progress.application, "state": progress.status, "resource": progress.resource,
+             "type": progress.type, "message": progress.message, "line": progress.line}  # fmt: skip
     return {name: value for name, value in shown.items() if value}
 
 
