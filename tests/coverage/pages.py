@@ -13,7 +13,7 @@ from penstock.engine.resource import ResourceType
 from penstock.engine.service import Service
 from penstock.platform import SERVICES
 from tests.coverage.recorder import Recorder, Seen, within
-from tests.coverage.watched import Node, input_of
+from tests.coverage.watched import Node, input_of, properties
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "coverage"
@@ -96,8 +96,9 @@ def _operation(model: ServiceModel, operation: Operation, seen: Seen) -> Row:
 
 def _type(type_: ResourceType, seen: Seen) -> Row:
     row = Row(type_.name)
-    for name in sorted({*type_.executed, *type_.kept, *type_.refused}):
-        row.sort(name, seen, name in type_.kept)
+    here = {*_shown(properties(type_), seen, {*type_.kept, *type_.refused}), *type_.refused}
+    for path in sorted(here):
+        row.sort(path, seen, within(path, type_.kept))
     return row
 
 

@@ -209,7 +209,7 @@ def watched(recorder: Recorder, service: str, model: OperationModel, operation: 
 
 
 def _watched_type(recorder: Recorder, service: str, type_: ResourceType) -> ResourceType:
-    watch_ = _Watch(recorder, service, type_.name, lambda: properties(type_.executed | type_.kept))
+    watch_ = _Watch(recorder, service, type_.name, lambda: properties(type_))
 
     def around(function: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
         async def run(cx: Any, declared: Declared, *others: Any) -> Any:

@@ -11,6 +11,7 @@ import pytest
 
 from penstock.base.errors import ApiError, Unsupported
 from penstock.engine.model import load
+from penstock.engine.model.written import TEXT, structure
 from penstock.engine.operation import Operation, operation
 from penstock.engine.resource import Declared, Physical, ResourceType
 from penstock.engine.service import Service
@@ -163,6 +164,25 @@ def test_nothing_is_recorded_while_muted() -> None:
     recorder.muted = True
     assert marked.function(None, EVENTS) == {"same": True}
     assert recorder.plain() == {"seen": [], "refused": []}
+
+
+async def test_what_stands_inside_a_property_is_judged_as_well() -> None:
+    async def create(cx: Any, declared: Declared) -> Physical:
+        return Physical(declared.properties["Retry"]["Attempts"])
+
+    async def nothing(*_: Any) -> Any:
+        return None
+
+    form = structure({"Attempts": TEXT, "Age": TEXT, "Note": TEXT})
+    type_ = ResourceType(
+        "AWS::Events::Thing", create, nothing, nothing, executed=frozenset({"Retry"}), kept=frozenset({"Retry.Note"}),
+        forms={"Retry": form},
+    )  # fmt: skip
+    recorder = Recorder()
+    [recorded] = recorder.service(Service("events", {}, resources=[type_])).resources
+    given = {"Retry": {"Attempts": "1", "Age": "2", "Note": "n"}}
+    await recorded.create(None, Declared("Thing", type_.name, given, "thing"))  # type: ignore[arg-type]
+    assert recorder.of("events", type_.name).ignored(type_.kept) == ["Retry.Age"]
 
 
 async def test_properties_of_a_template_are_recorded() -> None:

@@ -7,10 +7,11 @@ every target. A map whose keys the model enumerates (the attributes of a queue) 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from penstock.engine.model import Member, OperationModel, Shape
+from penstock.engine.resource import ResourceType
 
 
 class Node:
@@ -37,9 +38,16 @@ def input_of(operation: OperationModel) -> Node:
     return _place("", operation.input, ()) if operation.input is not None else Node("", {})
 
 
-def properties(names: Iterable[str]) -> Node:
-    """The properties of a CloudFormation type, which has no API model."""
-    return Node("", {name: Node(name) for name in sorted(names)})
+def properties(type_: ResourceType) -> Node:
+    """The properties of a CloudFormation type, in the forms it says they have."""
+    names = sorted(name for name in type_.executed | type_.kept if "." not in name)
+    forms = {name: type_.form(name) for name in names}
+    return Node("", {name: Node(name) if form is None else place(name, form) for name, form in forms.items()})
+
+
+def place(path: str, shape: Shape) -> Node:
+    """What has this shape at a place."""
+    return _place(path, Member("", shape, {}), ())
 
 
 def _place(path: str, use: Member, around: tuple[Shape, ...]) -> Node:

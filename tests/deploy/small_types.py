@@ -15,7 +15,7 @@ from penstock.base.errors import ApiError
 from penstock.base.names import Names
 from penstock.deploy.applications import Application, Applications, Progress, Result
 from penstock.deploy.prepare import prepare
-from penstock.deploy.preparing import Prepared, Wish
+from penstock.deploy.preparing import Prepared, Review, Wish
 from penstock.engine.access import Keys
 from penstock.engine.context import Context, Parts, WaitingContext
 from penstock.engine.quiet import UnderWay
@@ -143,9 +143,9 @@ LABEL = ResourceType(
 )  # fmt: skip
 
 
-async def _prepare_here(wish: Wish, say: Callable[[str], None]) -> Prepared:
+async def _prepare_here(wish: Wish, say: Callable[[str], None], review: Review) -> Prepared:
     """As the server does it, without a process for it: tests/deploy/test_preparing.py has that."""
-    return prepare(wish, say)
+    return prepare(wish, say, review)
 
 
 class Given(Registry):

@@ -264,9 +264,9 @@ Resources:
 """)
     lines = [line.partition("template.yaml:")[2] for line in caught.value.message.splitlines()]
     assert lines == [
-        "8: Box: Note: Toy::Shelf::Box has no attribute 'Shape' here; it has: Arn, Size",
         "6: Box: Toy::Shelf::Box does not execute Weight: leave it out: boxes weigh nothing here",
         "7: Box: Toy::Shelf::Box has no property Height here; remove it",
+        "8: Box: Note: Toy::Shelf::Box has no attribute 'Shape' here; it has: Arn, Size",
         "11: Label: Toy::Shelf::Label needs the property Box",
     ]
 

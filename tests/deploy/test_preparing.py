@@ -16,6 +16,7 @@ from penstock.base.errors import TemplateError
 from penstock.deploy import preparing
 from penstock.deploy.prepare import prepare
 from penstock.deploy.preparing import Prepared, Wish
+from penstock.deploy.problems import Problem
 from penstock.deploy.workshop import Workshop
 
 SAM = """
@@ -95,18 +96,27 @@ def test_what_sam_refuses_is_told_with_its_line(tmp_path: Path) -> None:
     assert caught.value.resource == "Worker"
 
 
-def test_what_the_translator_refuses_is_told_with_the_types_that_nobody_knows(tmp_path: Path) -> None:
-    template = SAM.replace("Handler: app.handler", "Handlr: app.handler") + "  Table: {Type: AWS::DynamoDB::Table}\n"
-    with pytest.raises(TemplateError, match=r"(?s)Worker: .*Handlr.*\n.*: Table: AWS::DynamoDB::Table is not sup"):
-        prepare(wish(tmp_path, template, known_types=frozenset({"AWS::SQS::Queue", "AWS::IAM::Role"})))
+def test_what_a_review_finds_is_told_with_what_else_is_wrong_before_anything_is_built(tmp_path: Path) -> None:
+    drafts: list[Prepared] = []
 
+    def review(draft: Prepared) -> list[Problem]:
+        drafts.append(draft)
+        return [Problem("has a bad property", "Queue", 8)]
 
-def test_unknown_types_are_refused_before_anything_is_built(tmp_path: Path) -> None:
     with pytest.raises(TemplateError) as caught:
-        prepare(wish(tmp_path, SAM, known_types=frozenset({"AWS::SQS::Queue", "AWS::IAM::Role"})))
-    assert "Worker: AWS::Lambda::Function is not supported" in caught.value.message
-    assert "WorkerQueue: AWS::Lambda::EventSourceMapping (made for Worker)" in caught.value.message
-    assert not (tmp_path / "packages").exists()
+        prepare(wish(tmp_path, SAM.replace("Handler:", "Handlr:")), review=review)
+    queue, worker = (line.partition("template.yaml:")[2] for line in caught.value.message.splitlines())
+    assert queue == "8: Queue: has a bad property" and worker.startswith("9: Worker: property Handlr not defined")
+    assert drafts[0].unmade == ("Worker",) and not (tmp_path / "packages").exists()
+
+
+async def test_a_review_is_asked_by_the_process_that_prepares(tmp_path: Path) -> None:
+    def review(draft: Prepared) -> list[Problem]:
+        assert types_of(draft)["Worker"] == "AWS::Lambda::Function"
+        return [Problem("has a bad property", "Queue", 8)]
+
+    with pytest.raises(TemplateError, match=r"template.yaml:8: Queue: has a bad property"):
+        await preparing.prepare(wish(tmp_path, SAM), lambda text: None, review)
 
 
 def test_a_layer_gets_a_new_version_when_its_content_changes(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ So a deployment that is killed leaves rows in …_IN_PROGRESS, from which the ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from penstock.deploy.check import Wanted
 from penstock.deploy.problems import Lines, Problem, located
 from penstock.deploy.state import Resource, Stack
 from penstock.engine.context import Call, Parts, WaitingContext
-from penstock.engine.resource import Declared, Physical, ResourceType
+from penstock.engine.resource import Declared, Physical, ResourceType, Wrong
 from penstock.store.store import Transaction
 
 
@@ -49,15 +49,22 @@ class Actor:
     lines: Lines = field(default_factory=Lines)
     tags: Mapping[str, str] = field(default_factory=dict)
 
+    # --- before a deployment
+
+    def examine(
+        self, type_: ResourceType, logical_id: str, properties: Mapping[str, Any], unknown: frozenset[str]
+    ) -> Iterable[Wrong]:
+        """What the type's service would refuse about a resource with these properties, those ``unknown`` in part."""
+        name = self._name(type_, logical_id, 0)
+        declared = Declared(logical_id, type_.name, properties, name, self.stack.name)
+        return type_.check(self._cx(type_.name), declared, unknown)
+
     # --- what a deployment does
 
     async def create(self, wanted: Wanted, properties: Mapping[str, Any], generation: int) -> Resource:
         """Create a resource; its row has status CREATE_COMPLETE when this returns."""
         type_ = self.catalogue.find(wanted.type)
-        name = plan.generated_name(
-            self.stack.name, wanted.logical_id, limit=type_.name_limit if type_ else 64, account=self.stack.account,
-            region=self.stack.region, generation=generation,
-        )  # fmt: skip
+        name = self._name(type_, wanted.logical_id, generation)
         resource = Resource(
             0, self.stack.id, wanted.logical_id, generation, wanted.type, name, state.CREATING, "", None, {},
             dict(properties), dict(self.tags), None, sorted(wanted.needs), wanted.retain_on_delete,
@@ -164,6 +171,12 @@ class Actor:
                 resource.logical_id, resource.type, resource.name, account=self.stack.account, region=self.stack.region
             )
         return await type_.create(self._cx(resource.type), self._declared(resource))
+
+    def _name(self, type_: ResourceType | None, logical_id: str, generation: int) -> str:
+        return plan.generated_name(
+            self.stack.name, logical_id, limit=type_.name_limit if type_ else 64, account=self.stack.account,
+            region=self.stack.region, generation=generation,
+        )  # fmt: skip
 
     def _known(self, resource: Resource) -> ResourceType:
         type_ = self.catalogue.find(resource.type)

@@ -17,13 +17,13 @@ from penstock.base.names import DEFAULT_ACCOUNT, DEFAULT_REGION
 from penstock.deploy import build, packages, plan, preparing, state, stubs
 from penstock.deploy.actor import Actor, Progress
 from penstock.deploy.catalogue import Catalogue
-from penstock.deploy.check import Checked, check
+from penstock.deploy.check import Checked, Question, check, find_problems
 from penstock.deploy.deployment import Change, Deployment
 from penstock.deploy.intrinsics import Scope
 from penstock.deploy.parameters import Parameters
 from penstock.deploy.plan import Plan
-from penstock.deploy.preparing import Prepared, Wish
-from penstock.deploy.problems import Lines
+from penstock.deploy.preparing import Prepared, Review, Wish
+from penstock.deploy.problems import Lines, Problem
 from penstock.deploy.state import Resource, Stack
 from penstock.deploy.turns import Turns
 from penstock.deploy.watch import LOOK_EVERY_MS, Watch, in_words, settled
@@ -65,7 +65,7 @@ class Result:
 
 
 Tell = Callable[[Progress], None]
-Prepare = Callable[[Wish, Callable[[str], None]], Awaitable[Prepared]]
+Prepare = Callable[[Wish, Callable[[str], None], Review], Awaitable[Prepared]]
 
 
 def _silent(progress: Progress) -> None:
@@ -166,11 +166,23 @@ class Applications:
                 region=application.region,
                 stack_name=application.name,
                 stack_id=stack.arn,
-                known_types=self._catalogue().names,
-                stub_unknown=application.stub_unknown,
             ),
             say,
+            lambda draft: self._review(application, stack, draft),
         )
+
+    def _review(self, application: Application, stack: Stack, draft: Prepared) -> list[Problem]:
+        """All that is wrong with a template, before anything of it is built or made."""
+        catalogue = self._catalogue()
+        actor = Actor(self._parts, catalogue, stack, _silent)
+        scope = preparing.scope_for(
+            draft.body, draft.parameters, account=stack.account, region=stack.region, stack_name=stack.name,
+            stack_id=stack.arn,
+        )  # fmt: skip
+        question = Question(
+            draft.body, scope, catalogue, draft.lines, application.stub_unknown, actor.examine, frozenset(draft.unmade)
+        )
+        return find_problems(question)
 
     async def _deploy(self, application: Application, stack: Stack, prepared: Prepared, tell: Tell) -> Result:
         catalogue = self._catalogue()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from penstock.base.errors import TemplateError
-from penstock.deploy import intrinsics
+from penstock.deploy import forms, intrinsics
 from penstock.deploy.intrinsics import UNKNOWN, Scope
-from penstock.deploy.problems import Lines, Problems
-from penstock.engine.resource import ResourceType
+from penstock.deploy.problems import Lines, Problem, Problems
+from penstock.engine.resource import ResourceType, Wrong
 
 _REFUSED_ATTRIBUTES = {
     "CreationPolicy": "remove it: resources here are ready when they are created",
@@ -76,35 +76,85 @@ class Checked:
     warnings: tuple[str, ...]
 
 
+Examine = Callable[[ResourceType, str, Mapping[str, Any], frozenset[str]], Iterable[Wrong]]
+"""What a type's service would refuse about the resource of a logical id: its known properties, the unknown ones."""
+
+
+def _unexamined(
+    type_: ResourceType, logical_id: str, properties: Mapping[str, Any], unknown: frozenset[str]
+) -> Iterable[Wrong]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A template and what it is checked against.
+
+    ``examine`` asks the services about values. ``unmade`` are resources for which something is yet to be made, because
+    a transform did not pass: nothing is said of them, nor of names that begin with theirs.
+    """
+
+    body: Mapping[str, Any]
+    scope: Scope
+    types: Types
+    lines: Lines
+    stub_unknown: bool = False
+    examine: Examine = _unexamined
+    unmade: frozenset[str] = frozenset()
+
+
 def check(body: Mapping[str, Any], scope: Scope, types: Types, lines: Lines, *, stub_unknown: bool = False) -> Checked:
     """The template's resources and outputs as its conditions choose them; TemplateError tells all that is wrong."""
     problems = Problems(lines)
-    present = _present(body["Resources"], scope, problems)
+    checked = _check(Question(body, scope, types, lines, stub_unknown), problems)
     problems.raise_if_any()
+    return checked
+
+
+def find_problems(question: Question) -> list[Problem]:
+    """All that is wrong with a template."""
+    problems = Problems(question.lines)
+    _check(question, problems)
+    return problems.found
+
+
+def _check(question: Question, problems: Problems) -> Checked:
+    body, types = question.body, question.types
+    present = _present(body["Resources"], question.scope, problems)
     if len(present) > RESOURCES_PER_TEMPLATE:
         problems.add(f"{len(present)} resources; CloudFormation takes {RESOURCES_PER_TEMPLATE}: split the template")
-    warnings = _refuse_unknown_types(present, types, problems, stub_unknown)
-    problems.raise_if_any()
+    made = {name: resource for name, resource in present.items() if name not in question.unmade}
+    warnings = _refuse_unknown_types(made, types, problems, question.stub_unknown)
 
     def attribute(logical_id: str, name: str | None) -> Any:
-        type_ = types.find(present[logical_id]["Type"])
+        type_ = types.find(made[logical_id]["Type"]) if logical_id in made else None
         if name is not None and type_ is not None and name not in type_.attributes:
             known = ", ".join(sorted(type_.attributes)) or "none"
             raise TemplateError(f"{type_.name} has no attribute {name!r} here; it has: {known}")
         return UNKNOWN
 
-    scope = replace(scope, resources=frozenset(present), resource=attribute, export=lambda name: UNKNOWN)
-    checks = _Checks(scope, types, problems, frozenset(body["Resources"]))
-    wanted = {logical_id: checks.resource(logical_id, resource) for logical_id, resource in present.items()}
+    names = _Names(frozenset(present), question.unmade)
+    scope = replace(question.scope, resources=names, resource=attribute, export=lambda name: UNKNOWN)
+    checks = _Checks(question, scope, problems, frozenset(body["Resources"]))
+    wanted = {logical_id: checks.resource(logical_id, resource) for logical_id, resource in made.items()}
     outputs = checks.outputs(body.get("Outputs") or {})
-    problems.raise_if_any()
-    kept = tuple(
-        Kept(logical_id, item.type, name)
-        for logical_id, item in wanted.items()
-        for name in item.properties
-        if (type_ := types.find(item.type)) is not None and name in type_.kept
-    )
-    return Checked(wanted, outputs, kept, tuple(warnings))
+    return Checked(wanted, outputs, tuple(checks.kept), tuple(warnings))
+
+
+class _Names(frozenset[str]):
+    """The logical ids of a template, and all that may yet be made for some of them."""
+
+    _makers: tuple[str, ...]
+
+    def __new__(cls, names: frozenset[str], makers: Iterable[str]) -> _Names:
+        made = super().__new__(cls, names)
+        made._makers = tuple(makers)
+        return made
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or (
+            bool(self._makers) and isinstance(name, str) and name.startswith(self._makers)
+        )
 
 
 def _present(resources: Mapping[str, Any], scope: Scope, problems: Problems) -> dict[str, Any]:
@@ -115,6 +165,7 @@ def _present(resources: Mapping[str, Any], scope: Scope, problems: Problems) -> 
                 present[logical_id] = resource
         except TemplateError as error:
             problems.add(error.message, resource=logical_id)
+            present[logical_id] = resource  # so that what refers to it is not wrong as well
     return present
 
 
@@ -137,6 +188,8 @@ def refuse_type(logical_id: str, type_: str, problems: Problems) -> None:
     """Note that a resource's type cannot be deployed."""
     origin = problems.lines.origins.get(logical_id, logical_id)
     made = f" (made for {origin})" if origin != logical_id else ""
+    if type_.startswith("AWS::Serverless::"):
+        made += " without 'Transform: AWS::Serverless-2016-10-31'"
     problems.add(
         f"{type_}{made} is not supported; remove it, or deploy with --stub-unknown, which makes a name that stands for "
         "it and nothing else",
@@ -145,9 +198,11 @@ def refuse_type(logical_id: str, type_: str, problems: Problems) -> None:
 
 
 class _Checks:
-    def __init__(self, scope: Scope, types: Types, problems: Problems, declared: frozenset[str]) -> None:
-        self.scope, self.types, self.problems = scope, types, problems
+    def __init__(self, question: Question, scope: Scope, problems: Problems, declared: frozenset[str]) -> None:
+        self.scope, self.types, self.problems = scope, question.types, problems
+        self.examine = question.examine
         self.declared = declared  # every resource of the template, also those that a condition leaves out
+        self.kept: list[Kept] = []
 
     def resource(self, logical_id: str, resource: Mapping[str, Any]) -> Wanted:
         """One resource, its problems noted."""
@@ -190,7 +245,9 @@ class _Checks:
             try:
                 known = intrinsics.resolve(value, self.scope)
             except TemplateError as error:
-                self.problems.add(f"{name}: {error.message}", resource=logical_id, property_=name)
+                for path, message in self._all_wrong(value, (name,)) or [((name,), error.message)]:
+                    self.problems.add(f"{'.'.join(path)}: {message}", resource=logical_id, property_=path)
+                present[name] = UNKNOWN
                 continue
             needs |= self.scope.referred
             if logical_id in self.scope.referred:
@@ -199,7 +256,26 @@ class _Checks:
                 present[name] = value
         return present, needs
 
+    def _all_wrong(self, value: Any, path: tuple[str, ...]) -> list[tuple[tuple[str, ...], str]]:
+        """Every intrinsic function within the value that cannot be carried out; of Fn::If the branch that counts."""
+        try:
+            intrinsics.resolve(value, self.scope)
+        except TemplateError as error:
+            items: Iterable[tuple[str, Any]] = ()
+            if isinstance(value, dict) and "Fn::If" not in value:
+                items = ((name, item) for name, item in value.items())
+            elif isinstance(value, list):
+                items = ((str(index), item) for index, item in enumerate(value))
+            inner = [
+                found
+                for name, item in items
+                for found in self._all_wrong(item, path if name.startswith("Fn::") else (*path, name))
+            ]
+            return inner or [(path, error.message)]
+        return []
+
     def _settings(self, logical_id: str, type_: ResourceType, properties: Mapping[str, Any]) -> None:
+        """What is wrong with properties, what stands inside them, and what the service would not take."""
         for name in properties:
             if name in type_.refused:
                 self.problems.add(
@@ -209,8 +285,23 @@ class _Checks:
                 self.problems.add(
                     f"{type_.name} has no property {name} here; remove it", resource=logical_id, property_=name
                 )
-        for name in sorted(type_.required - properties.keys()):
+        bad = set(type_.required - properties.keys())
+        for name in sorted(bad):
             self.problems.add(f"{type_.name} needs the property {name}", resource=logical_id)
+
+        def tell(path: tuple[str, ...], sentence: str) -> None:
+            bad.add(path[0])
+            self.problems.add(sentence, resource=logical_id, property_=path)
+
+        here = type_.executed | type_.kept
+        resolved = {name: intrinsics.resolve(value, self.scope) for name, value in properties.items() if name in here}
+        there: set[str] = set()
+        given = forms.conformed(type_, resolved, tell, there)
+        self.kept += [Kept(logical_id, type_.name, name) for name in sorted(type_.kept & ({*given} | there))]
+        known, unknown = forms.known(type_, {name: value for name, value in given.items() if name not in bad})
+        for wrong in self.examine(type_, logical_id, known, unknown | bad):
+            path = () if wrong.property is None else tuple(wrong.property.split("."))
+            self.problems.add(f"{path[0]}: {wrong.why}" if path else wrong.why, resource=logical_id, property_=path)
 
     def _policy(self, logical_id: str, resource: Mapping[str, Any], name: str) -> bool:
         policy = resource.get(name, "Delete")

@@ -71,8 +71,9 @@ class Deployment:
 
     async def _step(self, step: Step) -> None:
         wanted = self.checked.resources[step.logical_id]
+        type_ = self.actor.catalogue.find(wanted.type)
         try:
-            properties = intrinsics.resolve(dict(wanted.properties), self.scope)
+            properties = plan.resolved(type_, wanted, self.scope)
         except TemplateError as error:
             raise TemplateError(
                 f"{self.prepared.lines.path}:{wanted.line}: {wanted.logical_id}: {error.message}",
@@ -85,7 +86,6 @@ class Deployment:
             self._did("create", made)
             return
         # Decided again with every value in hand: the plan did not know those of resources that it changes.
-        type_ = self.actor.catalogue.find(wanted.type)
         action, changed = plan.change_of(type_, resource.existing(), properties, self.actor.tags)
         if action == "update":
             self.current[step.logical_id] = made = await self.actor.update(resource, properties)

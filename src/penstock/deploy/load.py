@@ -35,7 +35,7 @@ _SHORT_FORMS = {
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9_]*)$")
 _DEPTH = 150  # values within values; intrinsics in intrinsics of real templates stay below 30
 _VALUES = 500_000  # of one template, each alias counted with all it stands for: "billion laughs" stays small as text
-_LINE_DEPTH = 5  # Resources/Id/Properties/Name/Part: as deep as a message points
+_LINE_DEPTH = 10  # Resources/Id/Properties/Targets/0/RetryPolicy/…: as deep as a message points
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from penstock.base.errors import TemplateError
-from penstock.deploy import intrinsics
+from penstock.deploy import forms, intrinsics
 from penstock.deploy.check import Types, Wanted
 from penstock.deploy.intrinsics import UNKNOWN, Scope
 from penstock.deploy.problems import Lines, Problems
@@ -92,7 +92,7 @@ def make_plan(
     for logical_id in in_order({name: item.needs for name, item in wanted.items()}, lines):
         item, old = wanted[logical_id], existing.get(logical_id)
         type_ = types.find(item.type)
-        properties = intrinsics.resolve(dict(item.properties), scope)
+        properties = resolved(type_, item, scope)
         action: Action = "create"
         changed: tuple[str, ...] = ()
         if old is not None and old.type != item.type:
@@ -110,6 +110,12 @@ def make_plan(
     problems.raise_if_any()
     gone = {name: item for name, item in existing.items() if name not in wanted}
     return Plan(tuple(steps), tuple(removal(item) for item in in_reverse(gone.values())))
+
+
+def resolved(type_: ResourceType | None, wanted: Wanted, scope: Scope) -> dict[str, Any]:
+    """A resource's properties as far as the scope knows them, in the form that its type has them."""
+    properties: dict[str, Any] = intrinsics.resolve(dict(wanted.properties), scope)
+    return properties if type_ is None else forms.conformed(type_, properties)
 
 
 def change_of(

@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from penstock.base.errors import TemplateError
-from penstock.deploy import build, check, extensions, intrinsics, load, parameters, transform
+from penstock.deploy import build, extensions, intrinsics, load, parameters, transform
 from penstock.deploy.intrinsics import Scope
 from penstock.deploy.parameters import Parameters
-from penstock.deploy.preparing import Prepared, Wish, scope_for
+from penstock.deploy.preparing import Prepared, Review, Wish, nothing_to_say, scope_for
 from penstock.deploy.problems import Lines, Problems
 from penstock.deploy.workshop import Code, Say, Workshop
 
@@ -24,8 +24,11 @@ SECTIONS = frozenset({
 })  # fmt: skip
 
 
-def prepare(wish: Wish, say: Say = lambda text: None) -> Prepared:
-    """Load, transform and build; TemplateError tells all that the first stage with problems finds."""
+def prepare(wish: Wish, say: Say = lambda text: None, review: Review = nothing_to_say) -> Prepared:
+    """Load, transform and build; TemplateError tells all that is wrong, before anything is built where it can.
+
+    ``review`` is asked about the template as it will be but for its code.
+    """
     base = wish.template.parent
     template = load.load(wish.template)
     body = extensions.include_at_top(template.body, base, lambda path: load.load(path).body)
@@ -36,24 +39,27 @@ def prepare(wish: Wish, say: Say = lambda text: None) -> Prepared:
     if transform.LANGUAGE in names:
         body = extensions.expand_loops(body, scope)
         scope = scope_of(body, values, wish)
-    named = transform.local_code(body, base, scope, template.lines)
+    problems = Problems(template.lines)
+    named = transform.local_code(body, base, scope, problems)
     code = [item for item in named if _wanted(body["Resources"][item.logical_id], scope)]
+    _note_unbuildable(code, problems)
     body = transform.with_definitions(body, base, template.lines)
 
     def translated(keys: Mapping[str, str]) -> tuple[dict[str, Any], Lines]:
         packed = transform.with_packages(body, keys)
         if transform.SAM not in names:
             return {key: value for key, value in packed.items() if key != "Transform"}, template.lines
-        result, origins = transform.translate(packed, values.values, region=wish.region, lines=template.lines)
+        found = Problems(template.lines)
+        result, origins = transform.translate(packed, values.values, region=wish.region, problems=found)
+        problems.found += found.found
         return result, replace(template.lines, origins=origins)
 
     # Once with made-up packages, so that what cannot be deployed is refused before anything is installed.
     unbuilt = {item.logical_id: "unbuilt" for item in named}
-    try:
-        draft, lines = translated(unbuilt)
-    except TemplateError as error:
-        raise _with_unknown_types(error, body, wish, scope, template.lines) from error
-    refuse_unknown_types(draft, wish, scope_of(draft, values, wish), lines)
+    draft, lines = translated(unbuilt)
+    unmade = tuple(transform.made_by_sam(draft)) if problems.found and transform.SAM in names else ()
+    problems.found += review(Prepared(draft, values, lines, unmade=unmade))
+    problems.raise_if_any()
     keys, packages = _build_all(code, wish.workshop, template.lines, say)
     final, lines = translated(unbuilt | keys) if keys else (draft, lines)
     return Prepared(final, values, lines, packages, tuple(code), template.warnings)
@@ -61,6 +67,14 @@ def prepare(wish: Wish, say: Say = lambda text: None) -> Prepared:
 
 def _wanted(resource: dict[str, Any], scope: Scope) -> bool:
     return "Condition" not in resource or intrinsics.holds(resource["Condition"], scope)
+
+
+def _note_unbuildable(code: list[Code], problems: Problems) -> None:
+    for item in code:
+        try:
+            build.check(item)
+        except TemplateError as error:
+            problems.add(error.message, resource=item.logical_id, property_=item.property_)
 
 
 def _check_sections(body: dict[str, Any], lines: Lines) -> None:
@@ -90,33 +104,6 @@ def scope_of(body: Mapping[str, Any], values: Parameters, wish: Wish) -> Scope:
     return scope_for(
         body, values, account=wish.account, region=wish.region, stack_name=wish.stack_name, stack_id=wish.stack_id
     )
-
-
-def refuse_unknown_types(body: Mapping[str, Any], wish: Wish, scope: Scope, lines: Lines) -> None:
-    """TemplateError that lists every resource whose type cannot be deployed."""
-    if wish.known_types is None or wish.stub_unknown:
-        return
-    problems = Problems(lines)
-    for logical_id, resource in body["Resources"].items():
-        if resource["Type"] not in wish.known_types and _wanted(resource, scope):
-            check.refuse_type(logical_id, resource["Type"], problems)
-    problems.raise_if_any()
-
-
-def _with_unknown_types(
-    error: TemplateError, body: Mapping[str, Any], wish: Wish, scope: Scope, lines: Lines
-) -> TemplateError:
-    """What the translator refuses, and beside it the types that it would not have touched and that nobody knows."""
-    rest = {
-        logical_id: resource
-        for logical_id, resource in body["Resources"].items()
-        if isinstance(resource, dict) and not resource.get("Type", "AWS::Serverless::").startswith("AWS::Serverless::")
-    }
-    try:
-        refuse_unknown_types({**body, "Resources": rest}, wish, scope, lines)
-    except TemplateError as more:
-        return TemplateError(f"{error.message}\n{more.message}", resource=error.resource, line=error.line)
-    return error
 
 
 def _build_all(code: list[Code], workshop: Workshop, lines: Lines, say: Say) -> tuple[dict[str, str], dict[str, str]]:

@@ -21,7 +21,7 @@ from penstock.base.errors import TemplateError
 from penstock.deploy import intrinsics
 from penstock.deploy.intrinsics import Scope
 from penstock.deploy.parameters import Parameters
-from penstock.deploy.problems import Lines
+from penstock.deploy.problems import Lines, Problem
 from penstock.deploy.workshop import Code, Workshop
 
 LINE_BYTES = 64 << 20  # the longest line the process may answer: a template is 4 MB at most, JSON of it not 16 times
@@ -29,11 +29,7 @@ LINE_BYTES = 64 << 20  # the longest line the process may answer: a template is 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is to be prepared.
-
-    ``known_types`` are the resource types that can be deployed: others are refused before anything is built, unless
-    ``stub_unknown``. None lets all types pass.
-    """
+    """What is to be prepared."""
 
     template: Path
     given: Mapping[str, str]
@@ -42,8 +38,6 @@ class Wish:
     region: str
     stack_name: str
     stack_id: str
-    known_types: frozenset[str] | None = None
-    stub_unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +45,8 @@ class Prepared:
     """A CloudFormation template without transforms, its code built.
 
     ``packages`` maps a package key in the template to its zip file; ``code`` is what was built, for whoever watches
-    the folders; ``warnings`` are sentences for the user.
+    the folders; ``warnings`` are sentences for the user. ``unmade``, of a draft only, are resources that a transform
+    could not take.
     """
 
     body: dict[str, Any]
@@ -60,6 +55,16 @@ class Prepared:
     packages: Mapping[str, str] = field(default_factory=dict)
     code: tuple[Code, ...] = ()
     warnings: tuple[str, ...] = ()
+    unmade: tuple[str, ...] = ()
+
+
+Review = Callable[[Prepared], list[Problem]]
+"""Finds what is wrong with a draft: a template whose code is not built yet."""
+
+
+def nothing_to_say(draft: Prepared) -> list[Problem]:
+    """A review that lets everything pass."""
+    return []
 
 
 def scope_for(
@@ -78,15 +83,13 @@ def scope_for(
 def wish_of(data: Mapping[str, Any]) -> Wish:
     """A wish from its JSON form."""
     workshop = data["workshop"]
-    known = data["known_types"]
     return Wish(
-        **{name: data[name] for name in ("given", "account", "region", "stack_name", "stack_id", "stub_unknown")},
+        **{name: data[name] for name in ("given", "account", "region", "stack_name", "stack_id")},
         template=Path(data["template"]),
         workshop=Workshop(
             Path(workshop["cache"]), Path(workshop["code"]), workshop["environment"],
             tuple(Path(path) for path in workshop["leave_out"]),
         ),
-        known_types=frozenset(known) if known is not None else None,
     )  # fmt: skip
 
 
@@ -109,11 +112,15 @@ def prepared_of(data: Mapping[str, Any]) -> Prepared:
         packages=data["packages"],
         code=tuple(Code(**{**item, "path": Path(item["path"])}) for item in data["code"]),
         warnings=tuple(data["warnings"]),
+        unmade=tuple(data["unmade"]),
     )
 
 
-async def prepare(wish: Wish, say: Callable[[str], None]) -> Prepared:
-    """Load, transform and build in a process that ends with this call; TemplateError when the template is wrong."""
+async def prepare(wish: Wish, say: Callable[[str], None], review: Review = nothing_to_say) -> Prepared:
+    """Load, transform and build in a process that ends with this call; TemplateError when the template is wrong.
+
+    ``review`` is asked here, between transforming and building.
+    """
     environment = {name: value for name, value in wish.workshop.environment.items() if not name.startswith("AWS_")}
     environment["PYTHONPATH"] = str(Path(penstock.__file__).parent.parent)
     process = await asyncio.create_subprocess_exec(
@@ -130,6 +137,10 @@ async def prepare(wish: Wish, say: Callable[[str], None]) -> Prepared:
             answer = json.loads(line)
             if "say" in answer:
                 say(answer["say"])
+            elif "draft" in answer:
+                found = [asdict(problem) for problem in review(prepared_of(answer["draft"]))]
+                process.stdin.write(json.dumps(found).encode() + b"\n")
+                await process.stdin.drain()
             elif "error" in answer:
                 error = answer["error"]
                 raise TemplateError(error["message"], resource=error["resource"], line=error["line"])

@@ -28,14 +28,20 @@ class Lines:
                 return line
         return None
 
-    def resource(self, logical_id: str, property_: str | None = None) -> int | None:
-        """The line of a resource, or of one of its properties, which SAM's Globals may have set."""
+    def resource(self, logical_id: str, *property_: str) -> int | None:
+        """The line of a resource, or of one of its properties: a name, and the way to what stands inside it.
+
+        What SAM made of an event stands there; a property may also be set by SAM's Globals.
+        """
         origin = self.origins.get(logical_id, logical_id)
-        if property_ is None:
+        own = ("Resources", origin, "Properties")
+        if not property_:
             return self.of("Resources", origin)
-        own = self.at.get(f"Resources/{origin}/Properties/{property_}")
-        shared = self.at.get(f"Globals/Function/{property_}")
-        return own or shared or self.of("Resources", origin, "Properties")
+        event = logical_id.removeprefix(origin)
+        for home in (own, (*own, "Events", event, "Properties"), ("Globals", "Function")):
+            if "/".join((*home, property_[0])) in self.at:
+                return self.of(*home, *property_)
+        return self.of(*own, "Events", event) if event else self.of(*own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +61,12 @@ class Problems:
         self.found: list[Problem] = []
 
     def add(
-        self, message: str, *, resource: str | None = None, property_: str | None = None, line: int | None = None
-    ) -> None:
+        self, message: str, *, resource: str | None = None, property_: str | tuple[str, ...] = (),
+        line: int | None = None,
+    ) -> None:  # fmt: skip
         """Note a problem; the line is looked up when only the resource and property are known."""
         if line is None and resource is not None:
-            line = self.lines.resource(resource, property_)
+            line = self.lines.resource(resource, *((property_,) if isinstance(property_, str) else property_))
         problem = Problem(message, resource, line)
         if problem not in self.found:
             self.found.append(problem)
@@ -68,8 +75,9 @@ class Problems:
         """Raise one TemplateError that tells every problem, the first one's place in its fields."""
         if not self.found:
             return
-        first = self.found[0]
-        text = "\n".join(located(problem, self.lines.path) for problem in self.found)
+        found = sorted(self.found, key=lambda problem: problem.line or 0)
+        first = found[0]
+        text = "\n".join(located(problem, self.lines.path) for problem in found)
         raise TemplateError(text, resource=first.resource, line=first.line)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from penstock.base.names import Arn
 from penstock.engine.context import WaitingContext
+from penstock.engine.model.written import TEXT
 from penstock.engine.resource import Declared, Physical, ResourceType
 
 
@@ -49,5 +50,6 @@ async def _delete(cx: WaitingContext, physical: Physical) -> None:
 
 # The CDK puts one into each template for its authors' statistics; on AWS it does nothing but be counted.
 CDK_METADATA: Final = ResourceType(
-    "AWS::CDK::Metadata", _create, _update, _delete, executed=frozenset(), kept=frozenset({"Analytics"})
+    "AWS::CDK::Metadata", _create, _update, _delete, executed=frozenset(), kept=frozenset({"Analytics"}),
+    forms={"Analytics": TEXT},
 )

@@ -72,11 +72,10 @@ def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def local_code(body: dict[str, Any], base: Path, scope: Scope, lines: Lines) -> list[Code]:
-    """All code that the template names by a local path."""
+def local_code(body: dict[str, Any], base: Path, scope: Scope, problems: Problems) -> list[Code]:
+    """All code that the template names by a local path; what cannot be code here is noted."""
     found = []
     globals_ = _mapping(_mapping(body.get("Globals")).get("Function"))
-    problems = Problems(lines)
     for logical_id, resource in _mapping(body.get("Resources")).items():
         if not isinstance(resource, dict) or resource.get("Type") not in _CODE_PROPERTIES:
             continue
@@ -113,7 +112,6 @@ def local_code(body: dict[str, Any], base: Path, scope: Scope, lines: Lines) -> 
                 handler if isinstance(handler, str) else None,
             )
         )  # fmt: skip
-    problems.raise_if_any()
     return found
 
 
@@ -164,10 +162,23 @@ def with_definitions(body: dict[str, Any], base: Path, lines: Lines) -> dict[str
     return body
 
 
+def made_by_sam(body: Mapping[str, Any]) -> list[str]:
+    """The resources that SAM's transform replaces."""
+    resources_ = _mapping(body.get("Resources")).items()
+    return [name for name, resource in resources_ if _is_sam(resource)]
+
+
+def _is_sam(resource: Any) -> bool:
+    return isinstance(resource, dict) and str(resource.get("Type")).startswith("AWS::Serverless::")
+
+
 def translate(
-    body: dict[str, Any], parameters: Mapping[str, Any], *, region: str, lines: Lines
+    body: dict[str, Any], parameters: Mapping[str, Any], *, region: str, problems: Problems
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """A SAM template as a CloudFormation template, and for each resource that was made, the one it was made for."""
+    """A SAM template as a CloudFormation template, and for each resource that was made, the one it was made for.
+
+    What the translator refuses is noted, and the template comes back as it is.
+    """
     source = copy.deepcopy(body)
     before = {
         logical_id: resource.get("Type", "") if isinstance(resource, dict) else ""
@@ -183,26 +194,27 @@ def translate(
             source, parameter_values=values, passthrough_metadata=True, get_managed_policy_map=_managed_policies
         )
     except InvalidDocumentException as error:
-        _raise_all(error, lines)
+        _note_all(error, problems)
+        return body, {}
     except (ExceptionWithMessage, Exception) as error:
         # The translator trusts templates: a value of the wrong form ends in any error at all.
         detail = error.message if isinstance(error, ExceptionWithMessage) else f"{type(error).__name__}: {error}"
-        raise TemplateError(f"{lines.path}: the SAM translator cannot take this template: {detail}") from error
+        problems.add(f"the SAM translator cannot take this template: {detail}")
+        return body, {}
     finally:
         metrics.publish()  # to nobody: it complains of unpublished ones otherwise
     result = undo_mark_unicode_str_in_template(translated)
     return result, _origins(before, result)
 
 
-def _raise_all(error: InvalidDocumentException, lines: Lines) -> None:
-    problems = Problems(lines)
+def _note_all(error: InvalidDocumentException, problems: Problems) -> None:
     for cause in error.causes:
         logical_id = getattr(cause, "_logical_id", None) if isinstance(cause, InvalidResourceException) else None
         named = logical_id if isinstance(logical_id, str) else None
         message = getattr(cause, "_message", None) if named else None
         problems.add(str(message or cause.message), resource=named)
-    problems.raise_if_any()
-    raise TemplateError(f"{lines.path}: {error.message}") from error
+    if not error.causes:
+        problems.add(str(error.message))
 
 
 def _origins(before: Mapping[str, str], result: Mapping[str, Any]) -> dict[str, str]:

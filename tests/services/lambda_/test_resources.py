@@ -67,13 +67,6 @@ async def test_a_function_with_inline_code_gets_the_generated_name(tmp_path: Pat
         await stack.delete("Function", made)
 
 
-@pytest.mark.parametrize("member", ["EphemeralStorage", "Environment", "VpcConfig"])
-async def test_a_nested_setting_that_nobody_knows_is_refused(tmp_path: Path, bench: Benches, member: str) -> None:
-    async with bench(tmp_path) as on:
-        with pytest.raises(Unsupported, match=f"{member} of AWS::Lambda::Function has no Subnets"):
-            await Stack(on).create("Function", **FUNCTION, **{member: {"Subnets": []}})
-
-
 async def test_settings_that_leave_the_template_return_to_their_defaults(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         stack = Stack(on)
@@ -108,7 +101,6 @@ async def test_built_packages_are_found_by_their_key(tmp_path: Path, bench: Benc
     ("given", "words"),
     [
         ({"Code": {"S3Bucket": "mine", "S3Key": "key"}}, "there are no buckets yet"),
-        ({"Code": {"ImageUri": "image"}}, "container images come later"),
         ({"Runtime": "provided.al2023"}, "inline code"),
         ({"RecursiveLoop": "Terminate"}, "recursive loops are not detected"),
     ],

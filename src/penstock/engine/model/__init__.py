@@ -6,6 +6,7 @@ imported: only its ``service-2.json`` files are read, because importing it costs
 
 from __future__ import annotations
 
+from penstock.engine.model.check import broken_constraints
 from penstock.engine.model.service import (
     ErrorModel,
     OperationModel,
@@ -22,6 +23,7 @@ __all__ = [
     "OperationModel",
     "ServiceModel",
     "Shape",
+    "broken_constraints",
     "known_models",
     "load",
     "no_such_operation",

@@ -342,6 +342,14 @@ def _string_constraints(shape: Shape, constrained: bool) -> Constraints:
     return string if bounds is not None or pattern is not None or enum else _any_string
 
 
+def broken_constraints(shape: Shape, value: Any) -> list[str]:
+    """What a value of the right type breaks, "Member must have length ...": of itself, not of what is inside it."""
+    if _is_scalar(shape):
+        return _constraints(shape, constrained=True)(value)
+    bounds = _size_bounds(shape)
+    return [] if bounds is None else bounds(value)
+
+
 def _any_string(value: Any) -> list[str]:
     if type(value) is not str:
         raise wrong_type(value, "String")

@@ -20,14 +20,7 @@ def put_rule(cx: Context, request: Request) -> Response:
     """Make or replace a rule; what is left out is gone, but its targets and tags stay."""
     bus = records.bus_of(cx, request.get("EventBusName"))
     pattern, schedule = request.get("EventPattern") or None, request.get("ScheduleExpression") or None
-    if pattern is None and schedule is None:
-        raise ValidationException("Parameter(s) EventPattern or ScheduleExpression must be specified.")
-    if schedule is not None:
-        if bus.name != DEFAULT_BUS:
-            raise ValidationException("ScheduleExpression is supported only on the default event bus.")
-        schedules.check(schedule)
-    if pattern is not None:
-        _check_pattern(pattern)
+    check_trigger(pattern, schedule, bus.name)
     old = records.find_rule(cx, bus, request["Name"])
     revision = records.revise(cx, bus)
     rule = Rule(
@@ -38,6 +31,18 @@ def put_rule(cx: Context, request: Request) -> Response:
     records.put_rule(cx, rule)
     schedules.begin(cx, bus, rule)
     return {"RuleArn": bus.rule_arn(rule.name)}
+
+
+def check_trigger(pattern: str | None, schedule: str | None, bus: str) -> None:
+    """Check what a rule is set off by; InvalidEventPattern, ValidationException."""
+    if pattern is None and schedule is None:
+        raise ValidationException("Parameter(s) EventPattern or ScheduleExpression must be specified.")
+    if schedule is not None:
+        if bus != DEFAULT_BUS:
+            raise ValidationException("ScheduleExpression is supported only on the default event bus.")
+        schedules.check(schedule)
+    if pattern is not None:
+        _check_pattern(pattern)
 
 
 def _check_pattern(pattern: str) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import orjson
 
 from penstock.base.errors import ApiError
 from penstock.engine.context import WaitingContext
-from penstock.engine.resource import Declared, Physical, ResourceType
+from penstock.engine.model.written import DOCUMENT, TAGS
+from penstock.engine.resource import Declared, Physical, ResourceType, Wrong
+from penstock.services.events import bus_rules, targets
 from penstock.services.events.rules import DEFAULT_BUS, rule_arn
 
 _BUS_SETTINGS: Final = ("Description", "KmsKeyIdentifier", "DeadLetterConfig")
@@ -153,6 +155,24 @@ async def delete_rule(cx: WaitingContext, physical: Physical) -> None:
     await _quietly(cx, "DeleteRule", {"Name": name, "EventBusName": bus})
 
 
+def check_rule(cx: WaitingContext, declared: Declared, unknown: frozenset[str]) -> Iterator[Wrong]:
+    """What PutRule and PutTargets would refuse of the pattern, the schedule and the targets."""
+    request = _rule(declared.generated_name, DEFAULT_BUS, declared)
+    pattern, schedule = request.get("EventPattern"), request.get("ScheduleExpression")
+    bus = "" if "EventBusName" in unknown else _bus_name(declared.properties)
+    if pattern or schedule or not unknown & {"EventPattern", "ScheduleExpression"}:
+        try:
+            bus_rules.check_trigger(pattern, schedule, bus)
+        except ApiError as error:
+            yield Wrong("EventPattern" if pattern else "ScheduleExpression" if schedule else None, error.message)
+    for index, target in enumerate(declared.properties.get("Targets") or ()):
+        if "Arn" in target and "Id" in target:
+            try:
+                targets.check_target(_target(target))
+            except ApiError as error:
+                yield Wrong(f"Targets.{index}", error.message)
+
+
 def _bus_name(properties: Mapping[str, Any]) -> str:
     """A template may name the bus by its ARN."""
     named = properties.get("EventBusName") or DEFAULT_BUS
@@ -195,6 +215,8 @@ TYPES: Final = [
         replaced_by=frozenset({"Name", "EventSourceName"}),
         attributes=frozenset({"Arn", "Name", "Policy"}),
         name_limit=256,
+        like="events.CreateEventBus",
+        forms={"Policy": DOCUMENT, "Tags": TAGS},
     ),
     ResourceType(
         "AWS::Events::EventBusPolicy", create_policy, update_policy, delete_policy,
@@ -202,13 +224,19 @@ TYPES: Final = [
         kept=frozenset({"Action", "Condition", "Principal", "Statement"}),
         required=frozenset({"StatementId"}),
         replaced_by=frozenset({"EventBusName", "StatementId"}),
+        like="events.PutPermission",
+        forms={"Statement": DOCUMENT},
     ),
     ResourceType(
         "AWS::Events::Rule", create_rule, update_rule, delete_rule,
         executed=frozenset({"EventBusName", "EventPattern", "Name", "ScheduleExpression", "State", "Targets"}),
-        kept=frozenset({"Description", "RoleArn", "Tags"}),
+        kept=frozenset({"Description", "RoleArn", "Tags", "Targets.RoleArn"}),
+        refused={f"Targets.{name}": f"{targets.SUPPORTED}; leave it out" for name in sorted(targets.REFUSED)},
         replaced_by=frozenset({"Name", "EventBusName"}),
         attributes=frozenset({"Arn"}),
+        like="events.PutRule",
+        forms={"EventPattern": DOCUMENT, "Tags": TAGS, "Targets": "PutTargets.Targets"},
+        check=check_rule,
         name_property="Name",
         name_limit=64,
     ),

@@ -19,7 +19,7 @@ from penstock.services.events.rules import PAGING, RESERVED, TARGETS
 
 SERVICES: Final = ("sqs", "lambda", "events", "logs")  # that can be targets here
 _OF_EVENTS: Final = ("event-bus/", "api-destination/", "target/")  # target/create-snapshot is one built in
-_SUPPORTED: Final = "targets here are SQS queues, Lambda functions, log groups and event buses"
+SUPPORTED: Final = "targets here are SQS queues, Lambda functions, log groups and event buses"
 REFUSED: Final = frozenset(
     {
         "AppSyncParameters", "BatchParameters", "EcsParameters", "HttpParameters", "KinesisParameters",
@@ -32,9 +32,8 @@ _INPUTS: Final = ("Input", "InputPath", "InputTransformer")
 @operation(kept={"Targets.RoleArn"})
 def put_targets(cx: Context, request: Request) -> Response:
     """Add targets to a rule or replace those with the same ids; all of them or none."""
-    arns = [_arn(target) for target in request["Targets"]]
-    for arn, target in zip(arns, request["Targets"], strict=True):
-        check(arn, target)
+    for target in request["Targets"]:
+        check_target(target)
     bus = records.bus_of(cx, request.get("EventBusName"))
     rule = records.rule_of(cx, bus, request["Rule"])
     for target in request["Targets"]:
@@ -90,14 +89,14 @@ def _arn(target: Mapping[str, Any]) -> Arn:
     return arn
 
 
-def check(arn: Arn, target: Mapping[str, Any]) -> None:
+def check_target(target: Mapping[str, Any]) -> None:
     """Check one target; ValidationException in AWS's words, Unsupported for what this platform refuses."""
-    id_ = target["Id"]
+    arn, id_ = _arn(target), target["Id"]
     for name in sorted(REFUSED):
         if target.get(name) is not None:
-            raise Unsupported(f"{name} of PutTargets (events) is not supported: {_SUPPORTED}")
+            raise Unsupported(f"{name} of PutTargets (events) is not supported: {SUPPORTED}")
     if arn.service not in SERVICES or (arn.service == "events" and not arn.resource.startswith("event-bus/")):
-        raise Unsupported(f"the target {arn} is not supported: {_SUPPORTED}; have one of these pass the event on")
+        raise Unsupported(f"the target {arn} is not supported: {SUPPORTED}; have one of these pass the event on")
     if (
         arn.service == "sqs"
         and arn.resource.endswith(".fifo")

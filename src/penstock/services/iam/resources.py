@@ -6,22 +6,31 @@ Source: the type references of AWS::IAM::* in the CloudFormation User Guide.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
-
-import orjson
 
 from penstock.base.errors import ApiError
 from penstock.engine.context import Context, WaitingContext
-from penstock.engine.resource import Declared, Physical, ResourceType
+from penstock.engine.model.written import DOCUMENT, TAGS, TEXT, list_of, structure
+from penstock.engine.resource import Check, Declared, Physical, ResourceType, Wrong
+from penstock.services.iam import documents
+from penstock.services.iam.policy_resources import (
+    OWNERS,
+    create_managed_policy,
+    create_policy,
+    create_role_policy,
+    delete_managed_policy,
+    delete_policy,
+    delete_role_policy,
+    document_text,
+    present,
+    unless_gone,
+    update_managed_policy,
+    update_policy,
+    update_role_policy,
+)
 
-_OWNERS: Final = {"Roles": "Role", "Users": "User", "Groups": "Group"}
 _NO_PASSWORD: Final = "leave it out: there is no console to sign in to"
-
-
-def _document(value: Any) -> str:
-    """A policy document of a template as text; YAML may have read its Version as a date."""
-    return value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
 
 
 def _tags(declared: Declared) -> list[dict[str, str]]:
@@ -37,33 +46,21 @@ def _retag(cx: Context, kind: str, name: str, new: Declared, old: Declared) -> N
         cx.call("iam", f"Tag{kind}", {f"{kind}Name": name, "Tags": _tags(new)})
 
 
-def _unless_gone(cx: Context, operation: str, request: dict[str, Any]) -> None:
-    try:
-        cx.call("iam", operation, request)
-    except ApiError as error:
-        if not error.code.startswith("NoSuchEntity"):
-            raise
-
-
-def _present(properties: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    return {name: properties[name] for name in names if properties.get(name) is not None}
-
-
 def _set_policies(cx: Context, kind: str, name: str, new: Mapping[str, Any], old: Mapping[str, Any]) -> None:
     """Give a role, user or group the inline and managed policies that ``new`` has and ``old`` had not."""
     wanted = {policy["PolicyName"]: policy["PolicyDocument"] for policy in new.get("Policies") or ()}
     held = {policy["PolicyName"]: policy["PolicyDocument"] for policy in old.get("Policies") or ()}
     for policy in held.keys() - wanted.keys():
-        _unless_gone(cx, f"Delete{kind}Policy", {f"{kind}Name": name, "PolicyName": policy})
+        unless_gone(cx, f"Delete{kind}Policy", {f"{kind}Name": name, "PolicyName": policy})
     for policy, document in wanted.items():
         cx.call(
             "iam", f"Put{kind}Policy",
-            {f"{kind}Name": name, "PolicyName": policy, "PolicyDocument": _document(document)},
+            {f"{kind}Name": name, "PolicyName": policy, "PolicyDocument": document_text(document)},
         )  # fmt: skip
     arns, earlier = new.get("ManagedPolicyArns") or [], old.get("ManagedPolicyArns") or []
     for arn in earlier:
         if arn not in arns:
-            _unless_gone(cx, f"Detach{kind}Policy", {f"{kind}Name": name, "PolicyArn": arn})
+            unless_gone(cx, f"Detach{kind}Policy", {f"{kind}Name": name, "PolicyArn": arn})
     for arn in arns:
         cx.call("iam", f"Attach{kind}Policy", {f"{kind}Name": name, "PolicyArn": arn})
 
@@ -102,10 +99,10 @@ async def create_role(cx: WaitingContext, declared: Declared) -> Physical:
     name = properties.get("RoleName") or declared.generated_name
 
     def work(cx: Context) -> Physical:
-        request = _present(properties, ("Path", "Description", "PermissionsBoundary"))
+        request = present(properties, ("Path", "Description", "PermissionsBoundary"))
         request |= {
             "RoleName": name,
-            "AssumeRolePolicyDocument": _document(properties["AssumeRolePolicyDocument"]),
+            "AssumeRolePolicyDocument": document_text(properties["AssumeRolePolicyDocument"]),
             "Tags": _tags(declared),
         }
         if properties.get("MaxSessionDuration") is not None:
@@ -124,7 +121,7 @@ async def update_role(cx: WaitingContext, new: Declared, old: Declared, physical
     def work(cx: Context) -> Physical:
         cx.call(
             "iam", "UpdateAssumeRolePolicy",
-            {"RoleName": name, "PolicyDocument": _document(properties["AssumeRolePolicyDocument"])},
+            {"RoleName": name, "PolicyDocument": document_text(properties["AssumeRolePolicyDocument"])},
         )  # fmt: skip
         cx.call(
             "iam", "UpdateRole",
@@ -159,7 +156,7 @@ async def create_user(cx: WaitingContext, declared: Declared) -> Physical:
     name = properties.get("UserName") or declared.generated_name
 
     def work(cx: Context) -> Physical:
-        request = _present(properties, ("Path", "PermissionsBoundary")) | {"UserName": name, "Tags": _tags(declared)}
+        request = present(properties, ("Path", "PermissionsBoundary")) | {"UserName": name, "Tags": _tags(declared)}
         user = cx.call("iam", "CreateUser", request)["User"]
         _set_policies(cx, "User", name, properties, {})
         for group in properties.get("Groups") or ():
@@ -184,7 +181,7 @@ async def update_user(cx: WaitingContext, new: Declared, old: Declared, physical
         groups, earlier = properties.get("Groups") or [], old.properties.get("Groups") or []
         for group in earlier:
             if group not in groups:
-                _unless_gone(cx, "RemoveUserFromGroup", {"GroupName": group, "UserName": name})
+                unless_gone(cx, "RemoveUserFromGroup", {"GroupName": group, "UserName": name})
         for group in groups:
             cx.call("iam", "AddUserToGroup", {"GroupName": group, "UserName": name})
         _retag(cx, "User", name, new, old)
@@ -205,7 +202,7 @@ async def create_group(cx: WaitingContext, declared: Declared) -> Physical:
     name = properties.get("GroupName") or declared.generated_name
 
     def work(cx: Context) -> Physical:
-        group = cx.call("iam", "CreateGroup", _present(properties, ("Path",)) | {"GroupName": name})["Group"]
+        group = cx.call("iam", "CreateGroup", present(properties, ("Path",)) | {"GroupName": name})["Group"]
         _set_policies(cx, "Group", name, properties, {})
         return Physical(name, {"Arn": group["Arn"]})
 
@@ -230,147 +227,6 @@ def _empty_group(cx: Context, name: str) -> None:
         cx.call("iam", "RemoveUserFromGroup", {"GroupName": name, "UserName": user["UserName"]})
 
 
-# --- AWS::IAM::Policy, AWS::IAM::RolePolicy: inline policies
-
-
-def _put_inline(cx: Context, properties: Mapping[str, Any], name: str) -> None:
-    document = _document(properties["PolicyDocument"])
-    for member, kind in _OWNERS.items():
-        for owner in properties.get(member) or ():
-            cx.call(
-                "iam", f"Put{kind}Policy", {f"{kind}Name": owner, "PolicyName": name, "PolicyDocument": document}
-            )  # fmt: skip
-
-
-async def create_policy(cx: WaitingContext, declared: Declared) -> Physical:
-    """Write one inline policy into every role, user and group that is named."""
-    properties, name = declared.properties, declared.properties["PolicyName"]
-    if not any(properties.get(member) for member in _OWNERS):
-        raise ApiError(
-            "At least one of [Groups,Roles,Users] must be non-empty.", code="InvalidRequest"
-        )  # fmt: skip
-    await cx.transact(lambda cx: _put_inline(cx, properties, name))
-    # An inline policy has no id of its own: what Delete needs to know is kept with the attributes.
-    owners = {member: list(properties.get(member) or ()) for member in _OWNERS}
-    return Physical(declared.generated_name, {"Id": declared.generated_name, "PolicyName": name, "Owners": owners})
-
-
-async def update_policy(cx: WaitingContext, new: Declared, old: Declared, physical: Physical) -> Physical:
-    """Write the policy where it is wanted now, and remove it from where it was."""
-    await delete_policy(cx, physical)
-    return await create_policy(cx, new)
-
-
-async def delete_policy(cx: WaitingContext, physical: Physical) -> None:
-    """Remove the policy from everything that had it."""
-    name, owners = physical.attributes["PolicyName"], physical.attributes["Owners"]
-
-    def work(cx: Context) -> None:
-        for member, names in owners.items():
-            for owner in names:
-                kind = _OWNERS[member]
-                _unless_gone(cx, f"Delete{kind}Policy", {f"{kind}Name": owner, "PolicyName": name})
-
-    await cx.transact(work)
-
-
-async def create_role_policy(cx: WaitingContext, declared: Declared) -> Physical:
-    """Write one inline policy into one role."""
-    properties = declared.properties
-    if properties.get("PolicyDocument") is None:
-        raise ApiError("PolicyDocument is missing: give the role policy one.", code="InvalidRequest")
-    request = {
-        "RoleName": properties["RoleName"],
-        "PolicyName": properties["PolicyName"],
-        "PolicyDocument": _document(properties["PolicyDocument"]),
-    }
-    await cx.call("iam", "PutRolePolicy", request)
-    return Physical(f"{properties['PolicyName']}|{properties['RoleName']}")
-
-
-async def update_role_policy(cx: WaitingContext, new: Declared, old: Declared, physical: Physical) -> Physical:
-    """Write the policy's new document."""
-    return await create_role_policy(cx, new)
-
-
-async def delete_role_policy(cx: WaitingContext, physical: Physical) -> None:
-    """Remove the policy from its role."""
-    policy, role = physical.id.split("|", 1)
-    await cx.transact(lambda cx: _unless_gone(cx, "DeleteRolePolicy", {"RoleName": role, "PolicyName": policy}))
-
-
-# --- AWS::IAM::ManagedPolicy
-
-
-def _attach(cx: Context, arn: str, new: Mapping[str, Any], old: Mapping[str, Any]) -> None:
-    for member, kind in _OWNERS.items():
-        wanted, held = new.get(member) or [], old.get(member) or []
-        for owner in held:
-            if owner not in wanted:
-                _unless_gone(cx, f"Detach{kind}Policy", {f"{kind}Name": owner, "PolicyArn": arn})
-        for owner in wanted:
-            cx.call("iam", f"Attach{kind}Policy", {f"{kind}Name": owner, "PolicyArn": arn})
-
-
-async def create_managed_policy(cx: WaitingContext, declared: Declared) -> Physical:
-    """Make the policy and attach it."""
-    properties = declared.properties
-
-    def work(cx: Context) -> Physical:
-        request = _present(properties, ("Path", "Description")) | {
-            "PolicyName": properties.get("ManagedPolicyName") or declared.generated_name,
-            "PolicyDocument": _document(properties["PolicyDocument"]),
-        }
-        policy = cx.call("iam", "CreatePolicy", request)["Policy"]
-        _attach(cx, policy["Arn"], properties, {})
-        return Physical(policy["Arn"], {"PolicyArn": policy["Arn"], "PolicyId": policy["PolicyId"]})
-
-    return await cx.transact(work)
-
-
-async def update_managed_policy(cx: WaitingContext, new: Declared, old: Declared, physical: Physical) -> Physical:
-    """Add a version with the new document, in place of the oldest one where there is no room, and attach anew."""
-    arn = physical.id
-
-    def work(cx: Context) -> Physical:
-        if new.properties["PolicyDocument"] != old.properties.get("PolicyDocument"):
-            versions = cx.call("iam", "ListPolicyVersions", {"PolicyArn": arn})["Versions"]
-            spare = [version["VersionId"] for version in versions if not version["IsDefaultVersion"]]
-            if len(versions) >= 5 and spare:
-                cx.call("iam", "DeletePolicyVersion", {"PolicyArn": arn, "VersionId": spare[-1]})
-            document = _document(new.properties["PolicyDocument"])
-            version = {"PolicyArn": arn, "PolicyDocument": document, "SetAsDefault": True}
-            cx.call("iam", "CreatePolicyVersion", version)
-        _attach(cx, arn, new.properties, old.properties)
-        return physical
-
-    return await cx.transact(work)
-
-
-async def delete_managed_policy(cx: WaitingContext, physical: Physical) -> None:
-    """Detach the policy from everything, and delete it with its versions."""
-    arn = physical.id
-
-    def work(cx: Context) -> None:
-        try:
-            versions = cx.call("iam", "ListPolicyVersions", {"PolicyArn": arn})["Versions"]
-        except ApiError as error:
-            if error.code.startswith("NoSuchEntity"):
-                return
-            raise
-        holders = cx.call("iam", "ListEntitiesForPolicy", {"PolicyArn": arn, "MaxItems": 1000})
-        for kind in ("Role", "User", "Group"):
-            for holder in holders[f"Policy{kind}s"]:
-                name = holder[f"{kind}Name"]
-                cx.call("iam", f"Detach{kind}Policy", {f"{kind}Name": name, "PolicyArn": arn})
-        for version in versions:
-            if not version["IsDefaultVersion"]:
-                cx.call("iam", "DeletePolicyVersion", {"PolicyArn": arn, "VersionId": version["VersionId"]})
-        cx.call("iam", "DeletePolicy", {"PolicyArn": arn})
-
-    await cx.transact(work)
-
-
 # --- AWS::IAM::InstanceProfile
 
 
@@ -380,7 +236,7 @@ async def create_instance_profile(cx: WaitingContext, declared: Declared) -> Phy
     name = properties.get("InstanceProfileName") or declared.generated_name
 
     def work(cx: Context) -> Physical:
-        request = _present(properties, ("Path",)) | {"InstanceProfileName": name}
+        request = present(properties, ("Path",)) | {"InstanceProfileName": name}
         profile = cx.call("iam", "CreateInstanceProfile", request)["InstanceProfile"]
         for role in properties["Roles"]:
             cx.call("iam", "AddRoleToInstanceProfile", {"InstanceProfileName": name, "RoleName": role})
@@ -409,6 +265,33 @@ def _empty_profile(cx: Context, name: str) -> None:
         )  # fmt: skip
 
 
+# --- what can be said before anything is made
+
+
+def _checking(**properties: Callable[[str], None]) -> Check:
+    """The check of a type: each of these properties is a document, and so is each one's in Policies."""
+
+    def check(cx: WaitingContext, declared: Declared, unknown: frozenset[str]) -> Iterator[Wrong]:
+        given = declared.properties
+        found = [(name, given[name], is_one) for name, is_one in properties.items() if name in given]
+        for index, policy in enumerate(given.get("Policies") or ()):
+            found.append((f"Policies.{index}.PolicyDocument", policy["PolicyDocument"], documents.check_permissions))
+        for place, document, is_one in found:
+            try:
+                is_one(document_text(document))
+            except ApiError as error:
+                yield Wrong(place, error.message)
+
+    return check
+
+
+_POLICIES: Final = list_of(
+    structure({"PolicyName": TEXT, "PolicyDocument": DOCUMENT}, needs=("PolicyName", "PolicyDocument"))
+)
+_NAMES: Final = list_of(TEXT)
+_OF_AN_ENTITY: Final = {"ManagedPolicyArns": _NAMES, "Policies": _POLICIES, "Tags": TAGS}
+_OF_A_POLICY: Final = {"PolicyDocument": DOCUMENT, **dict.fromkeys(OWNERS, _NAMES)}
+
 RESOURCES: Final = (
     ResourceType(
         "AWS::IAM::Role", create_role, update_role, _deleter("Role", _empty_role),
@@ -420,6 +303,9 @@ RESOURCES: Final = (
         replaced_by=frozenset({"RoleName", "Path"}),
         attributes=frozenset({"Arn", "RoleId"}),
         name_property="RoleName",
+        like="iam.CreateRole",
+        forms={"AssumeRolePolicyDocument": DOCUMENT, **_OF_AN_ENTITY},
+        check=_checking(AssumeRolePolicyDocument=documents.check_trust),
     ),
     ResourceType(
         "AWS::IAM::User", create_user, update_user, _deleter("User", _empty_user),
@@ -429,6 +315,9 @@ RESOURCES: Final = (
         replaced_by=frozenset({"UserName"}),
         attributes=frozenset({"Arn"}),
         name_property="UserName",
+        like="iam.CreateUser",
+        forms={"Groups": _NAMES, **_OF_AN_ENTITY},
+        check=_checking(),
     ),
     ResourceType(
         "AWS::IAM::Group", create_group, update_group, _deleter("Group", _empty_group),
@@ -438,6 +327,9 @@ RESOURCES: Final = (
         attributes=frozenset({"Arn"}),
         name_property="GroupName",
         name_limit=128,
+        like="iam.CreateGroup",
+        forms=_OF_AN_ENTITY,
+        check=_checking(),
     ),
     ResourceType(
         "AWS::IAM::Policy", create_policy, update_policy, delete_policy,
@@ -445,6 +337,9 @@ RESOURCES: Final = (
         kept=frozenset({"PolicyDocument"}),
         required=frozenset({"PolicyName", "PolicyDocument"}),
         attributes=frozenset({"Id"}),
+        like="iam.PutRolePolicy",
+        forms=_OF_A_POLICY,
+        check=_checking(PolicyDocument=documents.check_permissions),
     ),
     ResourceType(
         "AWS::IAM::RolePolicy", create_role_policy, update_role_policy, delete_role_policy,
@@ -452,6 +347,9 @@ RESOURCES: Final = (
         kept=frozenset({"PolicyDocument"}),
         required=frozenset({"PolicyName", "RoleName"}),
         replaced_by=frozenset({"PolicyName", "RoleName"}),
+        like="iam.PutRolePolicy",
+        forms={"PolicyDocument": DOCUMENT},
+        check=_checking(PolicyDocument=documents.check_permissions),
     ),
     ResourceType(
         "AWS::IAM::ManagedPolicy", create_managed_policy, update_managed_policy, delete_managed_policy,
@@ -462,6 +360,9 @@ RESOURCES: Final = (
         attributes=frozenset({"PolicyArn", "PolicyId"}),
         name_property="ManagedPolicyName",
         name_limit=128,
+        like="iam.CreatePolicy",
+        forms={"ManagedPolicyName": "CreatePolicy.PolicyName", **_OF_A_POLICY},
+        check=_checking(PolicyDocument=documents.check_managed),
     ),
     ResourceType(
         "AWS::IAM::InstanceProfile", create_instance_profile, update_instance_profile,
@@ -472,5 +373,7 @@ RESOURCES: Final = (
         attributes=frozenset({"Arn"}),
         name_property="InstanceProfileName",
         name_limit=128,
+        like="iam.CreateInstanceProfile",
+        forms={"Roles": _NAMES},
     ),
 )  # fmt: skip

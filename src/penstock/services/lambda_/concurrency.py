@@ -77,12 +77,17 @@ def get_function_recursion_config(cx: Context, request: Request) -> Response:
 def put_function_recursion_config(cx: Context, request: Request) -> Response:
     """Allow recursive loops; ending them is refused, since they are not detected yet."""
     get(cx, reference_of(cx, request))
+    refuse_ending_loops(request)
+    return {"RecursiveLoop": "Allow"}
+
+
+def refuse_ending_loops(request: Request) -> None:
+    """Refuse RecursiveLoop Terminate."""
     if request["RecursiveLoop"] != "Allow":
         raise Unsupported(
             "RecursiveLoop Terminate of PutFunctionRecursionConfig is not supported: recursive loops are not detected "
             "yet; set it to Allow"
         )
-    return {"RecursiveLoop": "Allow"}
 
 
 @operation

@@ -6,18 +6,21 @@ Versions, aliases and function URLs are not offered: templates that declare them
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from penstock.base.errors import ApiError, Unsupported
 from penstock.engine.context import WaitingContext
 from penstock.engine.model import load
-from penstock.engine.resource import Declared, Physical, ResourceType
-from penstock.services.lambda_ import functions, layers
-from penstock.services.lambda_.configuration import DEFAULTS, REFUSED
+from penstock.engine.model.written import TAGS, TEXT, structure
+from penstock.engine.resource import Declared, Physical, ResourceType, Wrong, all_wrong
+from penstock.services.lambda_ import configuration, functions, layers
+from penstock.services.lambda_.concurrency import refuse_ending_loops
+from penstock.services.lambda_.configuration import DEFAULTS, REFUSED, FunctionRow
 from penstock.services.lambda_.errors import InvalidParameterValue
 from penstock.services.lambda_.mapping_rules import REFUSED as MAPPING_REFUSED
+from penstock.services.lambda_.mapping_rules import check_settings, check_source
 from penstock.services.lambda_.packages import zip_of
 
 PACKAGES: Final = "penstock-packages"  # the bucket that built packages are named by in a template
@@ -38,12 +41,6 @@ _CONFIGURATION: Final[Mapping[str, Any]] = {
     "LoggingConfig": {},
     "Layers": [],
     "SnapStart": None,
-}
-# What these properties may hold; the rest of them go to the operation whole.
-_NESTED: Final = {
-    "EphemeralStorage": {"Size"},
-    "Environment": {"Variables"},
-    "VpcConfig": {"SubnetIds", "SecurityGroupIds", "Ipv6AllowedForDualStack"},
 }
 _INLINE: Final = {"python": "index.py", "nodejs": "index.js"}
 
@@ -114,6 +111,37 @@ async def delete_function(cx: WaitingContext, physical: Physical) -> None:
     await _gone(cx, "DeleteFunction", {"FunctionName": physical.id})
 
 
+def check_function(cx: WaitingContext, declared: Declared, unknown: frozenset[str]) -> Iterator[Wrong]:
+    """What CreateFunction would refuse about values, and a runtime that this machine does not have."""
+    properties = declared.properties
+    name = str(properties.get("FunctionName") or declared.generated_name)
+    beside = {
+        "Role": f"arn:aws:iam::{cx.account}:role/known-later", "Runtime": "python3.12", "Handler": "index.handler",
+    }  # fmt: skip
+    request = _configuration(properties, with_defaults=False)
+    request |= {member: properties[member] for member in ("Architectures", "PackageType") if member in properties}
+
+    def check(request: dict[str, Any]) -> None:
+        configuration.refuse_values("CreateFunction", request)
+        settings = configuration.new_settings(request, name, cx.account) | {"Layers": []}
+        row = FunctionRow(cx.account, cx.region, name, settings, "", 0, 0, "", 0, None, {}, None)
+        functions.check_runnable(cx.parts, row, "CreateFunction")
+
+    for member in ("Runtime", "Handler"):
+        if member not in properties and member not in unknown:
+            yield from all_wrong(check, {}, {each: value for each, value in beside.items() if each != member})
+    yield from all_wrong(check, request, beside)
+    if "RecursiveLoop" in properties:
+        allowed, given = {"RecursiveLoop": "Allow"}, {"RecursiveLoop": properties["RecursiveLoop"]}
+        yield from all_wrong(refuse_ending_loops, given, allowed)
+    code = properties.get("Code") or {}
+    if "Code" not in unknown and code.get("S3Bucket") != PACKAGES:
+        try:
+            _inline(code, properties.get("Runtime") or beside["Runtime"])
+        except ApiError as error:
+            yield Wrong("Code", error.message)
+
+
 async def create_mapping(cx: WaitingContext, declared: Declared) -> Physical:
     """Make the mapping."""
     request = _mapping(declared) | {"EventSourceArn": declared.properties.get("EventSourceArn")}
@@ -121,6 +149,19 @@ async def create_mapping(cx: WaitingContext, declared: Declared) -> Physical:
         request["Tags"] = tags
     answer = await cx.call("lambda", "CreateEventSourceMapping", request)
     return Physical(answer["UUID"], {"Id": answer["UUID"], "EventSourceMappingArn": answer["EventSourceMappingArn"]})
+
+
+def check_mapping(cx: WaitingContext, declared: Declared, unknown: frozenset[str]) -> Iterator[Wrong]:
+    """What CreateEventSourceMapping would refuse about the source and the settings."""
+    source = declared.properties.get("EventSourceArn")
+    if "EventSourceArn" not in unknown:
+        try:
+            source = str(check_source(source, cx.region))
+        except ApiError as error:
+            yield Wrong("EventSourceArn", error.message)
+    settings = _mapping(declared)
+    settings.pop("Enabled", None)
+    yield from all_wrong(lambda request: check_settings(request, source or ""), settings)
 
 
 async def find_mapping(cx: WaitingContext, declared: Declared) -> Physical | None:
@@ -258,9 +299,6 @@ async def delete_layer(cx: WaitingContext, physical: Physical) -> None:
 
 def _configuration(properties: Mapping[str, Any], *, with_defaults: bool) -> dict[str, Any]:
     """The settings a template gives a function; numbers may be written as text."""
-    for member, known in _NESTED.items():
-        if unknown := sorted(set(properties.get(member) or {}) - known):
-            raise Unsupported(f"{member} of AWS::Lambda::Function has no {', '.join(unknown)}: leave it out")
     request: dict[str, Any] = {}
     for member, default in _CONFIGURATION.items():
         value = properties.get(member)
@@ -292,8 +330,12 @@ async def _package(cx: WaitingContext, code: Mapping[str, Any], runtime: str) ->
         path: Path = cx.parts.applications.package(code["S3Key"])
         return await asyncio.to_thread(path.read_bytes)
     inline = code.get("ZipFile")
-    if isinstance(inline, bytes):
-        return inline
+    return inline if isinstance(inline, bytes) else zip_of(_inline(code, runtime))
+
+
+def _inline(code: Mapping[str, Any], runtime: str) -> dict[str, bytes]:
+    """The one file of code that stands in the template; refuses every other place but those of built packages."""
+    inline = code.get("ZipFile")
     if isinstance(inline, str):
         name = next((name for prefix, name in _INLINE.items() if runtime.startswith(prefix)), None)
         if name is None:
@@ -301,9 +343,7 @@ async def _package(cx: WaitingContext, code: Mapping[str, Any], runtime: str) ->
                 f"ZipFile holds inline code, which is not supported for runtime {runtime or '(none)'}: use Python or "
                 "Node.js, or name a local folder"
             )
-        return zip_of({name: inline.encode()})
-    if code.get("ImageUri"):
-        raise Unsupported("Code.ImageUri is not supported: container images come later; name a local folder")
+        return {name: inline.encode()}
     raise Unsupported("Code in a bucket is not supported: there are no buckets yet; name a local folder or file")
 
 
@@ -331,6 +371,12 @@ async def _gone(cx: WaitingContext, operation: str, request: dict[str, Any]) -> 
             raise
 
 
+_IN_A_BUCKET: Final = {
+    "Code.S3ObjectVersion": "leave it out: code is a local folder or file here",
+    "Code.S3ObjectStorageMode": "leave it out: code is a local folder or file here",
+    "Code.SourceKMSKeyArn": "leave it out: packages are not encrypted here",
+}
+
 TYPES: Final = [
     ResourceType(
         "AWS::Lambda::Function", create_function, update_function, delete_function,
@@ -347,11 +393,22 @@ TYPES: Final = [
             "RuntimeManagementConfig": "leave it out: this machine's runtimes are used",
             "FunctionScalingConfig": "leave it out: functions run on this machine only",
             "PublishToLatestPublished": "leave it out: there are no published versions yet",
+            "Code.ImageUri": "container images come later; name a local folder",
+            **_IN_A_BUCKET,
         },
         required=frozenset({"Code", "Role"}),
         replaced_by=frozenset({"FunctionName", "PackageType"}),
         attributes=frozenset({"Arn"}),
         name_property="FunctionName",
+        like="lambda.CreateFunction",
+        forms={
+            "Code": structure({"S3Bucket": TEXT, "S3Key": TEXT, "ZipFile": TEXT}),
+            "KmsKeyArn": "CreateFunction.KMSKeyArn",
+            "RecursiveLoop": "PutFunctionRecursionConfig.RecursiveLoop",
+            "ReservedConcurrentExecutions": "PutFunctionConcurrency.ReservedConcurrentExecutions",
+            "Tags": TAGS,
+        },
+        check=check_function,
     ),
     ResourceType(
         "AWS::Lambda::EventSourceMapping", create_mapping, update_mapping, delete_mapping,
@@ -367,6 +424,9 @@ TYPES: Final = [
         replaced_by=frozenset({"EventSourceArn"}),
         attributes=frozenset({"Id", "EventSourceMappingArn"}),
         find=find_mapping,
+        like="lambda.CreateEventSourceMapping",
+        forms={"KmsKeyArn": "CreateEventSourceMapping.KMSKeyArn", "Tags": TAGS},
+        check=check_mapping,
     ),
     ResourceType(
         "AWS::Lambda::Permission", create_permission, update_permission, delete_permission,
@@ -387,6 +447,7 @@ TYPES: Final = [
         attributes=frozenset({"Id"}),
         name_limit=100,
         find=find_permission,
+        like="lambda.AddPermission",
     ),
     ResourceType(
         "AWS::Lambda::EventInvokeConfig", create_invoke_config, update_invoke_config, delete_invoke_config,
@@ -395,6 +456,7 @@ TYPES: Final = [
         ),
         required=frozenset({"FunctionName", "Qualifier"}),
         replaced_by=frozenset({"FunctionName", "Qualifier"}),
+        like="lambda.PutFunctionEventInvokeConfig",
     ),
     ResourceType(
         "AWS::Lambda::LayerVersion", create_layer, update_layer, delete_layer,
@@ -409,5 +471,8 @@ TYPES: Final = [
         attributes=frozenset({"LayerVersionArn"}),
         name_property="LayerName",
         name_limit=140,
+        refused={"Content.S3ObjectVersion": _IN_A_BUCKET["Code.S3ObjectVersion"]},
+        like="lambda.PublishLayerVersion",
+        forms={"Content": structure({"S3Bucket": TEXT, "S3Key": TEXT}, needs=("S3Bucket", "S3Key"))},
     ),
 ]  # fmt: skip

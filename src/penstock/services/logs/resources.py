@@ -5,11 +5,14 @@ Source: the references of AWS::Logs::LogGroup, LogStream and ResourcePolicy in t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from penstock.base.errors import ApiError
 from penstock.engine.context import Context, WaitingContext
-from penstock.engine.resource import Declared, Physical, ResourceType
+from penstock.engine.model.written import TAGS, words
+from penstock.engine.resource import Declared, Physical, ResourceType, Wrong
+from penstock.services.logs.rules import RETENTION_DAYS
 
 
 def _tags(declared: Declared) -> dict[str, str]:
@@ -47,6 +50,13 @@ async def create_log_group(cx: WaitingContext, declared: Declared) -> Physical:
         return Physical(name, {"Arn": f"{cx.arn(f'log-group:{name}', 'logs')}:*"})
 
     return await cx.transact(work)
+
+
+def check_log_group(cx: WaitingContext, declared: Declared, unknown: frozenset[str]) -> Iterator[Wrong]:
+    """What PutRetentionPolicy would refuse."""
+    days = declared.properties.get("RetentionInDays")
+    if days and days not in RETENTION_DAYS:
+        yield Wrong("RetentionInDays", f"must be one of {', '.join(map(str, RETENTION_DAYS))}, not {days}")
 
 
 def _set_retention(cx: Context, name: str, days: Any) -> None:
@@ -139,6 +149,16 @@ RESOURCES: Final = (
         attributes=frozenset({"Arn"}),
         name_property="LogGroupName",
         name_limit=512,
+        forms={
+            "DeletionProtectionEnabled": "CreateLogGroup.deletionProtectionEnabled",
+            "KmsKeyId": "CreateLogGroup.kmsKeyId",
+            "LogGroupClass": words("STANDARD"),
+            "LogGroupName": "CreateLogGroup.logGroupName",
+            "RetentionInDays": "PutRetentionPolicy.retentionInDays",
+            "Tags": TAGS,
+        },
+        like="logs.",
+        check=check_log_group,
     ),
     ResourceType(
         "AWS::Logs::LogStream", create_log_stream, update_log_stream, delete_log_stream,
@@ -147,6 +167,11 @@ RESOURCES: Final = (
         replaced_by=frozenset({"LogGroupName", "LogStreamName"}),
         name_property="LogStreamName",
         name_limit=512,
+        forms={
+            "LogGroupName": "CreateLogStream.logGroupName",
+            "LogStreamName": "CreateLogStream.logStreamName",
+        },
+        like="logs.",
     ),
     ResourceType(
         "AWS::Logs::ResourcePolicy", create_resource_policy, update_resource_policy, delete_resource_policy,
@@ -155,5 +180,10 @@ RESOURCES: Final = (
         required=frozenset({"PolicyName", "PolicyDocument"}),
         replaced_by=frozenset({"PolicyName"}),
         name_property="PolicyName",
+        forms={
+            "PolicyDocument": "PutResourcePolicy.policyDocument",
+            "PolicyName": "PutResourcePolicy.policyName",
+        },
+        like="logs.",
     ),
 )  # fmt: skip

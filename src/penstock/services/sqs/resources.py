@@ -6,7 +6,7 @@ aws-resource-sqs-queuepolicy.html
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import orjson
@@ -14,8 +14,9 @@ import orjson
 from penstock.base.errors import ApiError
 from penstock.base.names import Arn
 from penstock.engine.context import Context, WaitingContext
-from penstock.engine.resource import Declared, Physical, ResourceType
-from penstock.services.sqs.attributes import FIFO_WORDS, KEPT, NUMBERS
+from penstock.engine.model.written import DOCUMENT, TAGS, TEXT, TRUTH, list_of, number, structure, words
+from penstock.engine.resource import Declared, Physical, ResourceType, Wrong, all_wrong
+from penstock.services.sqs.attributes import FIFO_WORDS, KEPT, NUMBERS, check_name, checked
 
 _NUMBERS: Final = frozenset(NUMBERS)
 _WORDS: Final = frozenset(FIFO_WORDS)
@@ -106,6 +107,32 @@ async def _unless_gone(cx: WaitingContext, operation: str, request: dict[str, An
             raise
 
 
+def _check(cx: WaitingContext, declared: Declared, unknown: frozenset[str]) -> Iterator[Wrong]:
+    """What CreateQueue would refuse. Which queue the dead-letter queue is may not be known yet: any other will do."""
+    properties = dict(declared.properties)
+    fifo = _is_true(properties.get("FifoQueue", False))
+    name = _name(declared)
+    policy = properties.get("RedrivePolicy")
+    if isinstance(policy, dict):
+        known_later = str(Arn("sqs", cx.region, cx.account, "known-later"))
+        properties["RedrivePolicy"] = {"deadLetterTargetArn": known_later, "maxReceiveCount": 1, **policy}
+    if "RedriveAllowPolicy" in unknown:
+        properties.pop("RedriveAllowPolicy", None)
+    beside = {"FifoQueue": "true"} if fifo else {}
+    yield from all_wrong(
+        lambda request: checked(request, fifo=fifo, new=True, current={}), _attributes(properties), beside
+    )
+    if "QueueName" in properties:
+        try:
+            check_name(name, fifo)
+        except ApiError as error:
+            yield Wrong("QueueName", error.message)
+
+
+_REDRIVE: Final = structure({"deadLetterTargetArn": TEXT, "maxReceiveCount": number()},
+                            needs=("deadLetterTargetArn", "maxReceiveCount"), or_text=True)  # fmt: skip
+_REDRIVE_ALLOW: Final = structure({"redrivePermission": TEXT, "sourceQueueArns": list_of(TEXT)}, or_text=True)
+
 QUEUE: Final = ResourceType(
     name="AWS::SQS::Queue",
     create=_create,
@@ -117,12 +144,25 @@ QUEUE: Final = ResourceType(
     attributes=frozenset({"Arn", "QueueName", "QueueUrl"}),
     name_property="QueueName",
     name_limit=80,
+    forms={
+        **{name: number(low, high) for name, (low, high, _) in NUMBERS.items()},
+        **{name: words(*allowed) for name, allowed in FIFO_WORDS.items()},
+        "ContentBasedDeduplication": TRUTH,
+        "FifoQueue": TRUTH,
+        "SqsManagedSseEnabled": TRUTH,
+        "QueueName": TEXT,
+        "KmsMasterKeyId": TEXT,
+        "RedrivePolicy": _REDRIVE,
+        "RedriveAllowPolicy": _REDRIVE_ALLOW,
+        "Tags": TAGS,
+    },
+    check=_check,
 )
 
 
 async def _set_policy(cx: WaitingContext, declared: Declared) -> Physical:
     document = declared.properties["PolicyDocument"]
-    text = document if isinstance(document, str) else orjson.dumps(document).decode()
+    text = document if isinstance(document, str) else orjson.dumps(document, default=str).decode()
     queues = [str(url) for url in declared.properties["Queues"]]
     for url in queues:
         await cx.call("sqs", "SetQueueAttributes", {"QueueUrl": url, "Attributes": {"Policy": text}})
@@ -145,6 +185,17 @@ async def _remove_policy(cx: WaitingContext, urls: Any) -> None:
         await _unless_gone(cx, "SetQueueAttributes", {"QueueUrl": url, "Attributes": {"Policy": ""}})
 
 
+def _check_policy(cx: WaitingContext, declared: Declared, unknown: frozenset[str]) -> Iterator[Wrong]:
+    """What SetQueueAttributes would refuse of the document."""
+    if (document := declared.properties.get("PolicyDocument")) is None:
+        return
+    text = document if isinstance(document, str) else orjson.dumps(document, default=str).decode()
+    try:
+        checked({"Policy": text}, fifo=False, new=True, current={})
+    except ApiError as error:
+        yield Wrong("PolicyDocument", error.message)
+
+
 QUEUE_POLICY: Final = ResourceType(
     name="AWS::SQS::QueuePolicy",
     create=_set_policy,
@@ -154,4 +205,6 @@ QUEUE_POLICY: Final = ResourceType(
     kept=frozenset({"PolicyDocument"}),
     required=frozenset({"Queues", "PolicyDocument"}),
     attributes=frozenset({"Id"}),
+    forms={"Queues": list_of(TEXT), "PolicyDocument": DOCUMENT},
+    check=_check_policy,
 )
