@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.engine.path import MISSING, Path, PathError, Template, Transformer
+from penstock.engine.path import MISSING, NotJson, Path, PathError, Template, Transformer
 
 EVENT = {
     "version": "0",
@@ -67,6 +67,18 @@ def test_a_path_eventbridge_does_not_read_is_refused(path):
 )
 def test_a_template_is_filled_as_the_guide_shows(template, output):
     assert Transformer(PATHS, template).transform(EVENT, {"aws.events.rule-name": "the-rule"}) == output
+
+
+@pytest.mark.parametrize(
+    "template", ['{"d": "<detail>"}', '{"path": "users/<detail>"}', '["<tags>"]', '{"a": "<text>"}']
+)
+def test_what_a_value_makes_of_json_that_is_none_is_refused(template):
+    event = {"detail": {"a": 1}, "tags": ["b"], "text": 'say "hi"'}
+    paths = {"detail": "$.detail", "tags": "$.tags", "text": "$.text"}
+    with pytest.raises(NotJson, match="not valid JSON"):
+        Transformer(paths, template).transform(event, {})
+    as_string = Transformer(paths, json.dumps(template)).transform(event, {})
+    assert "{a:1}" in as_string or "[b]" in as_string or 'say "hi"' in as_string
 
 
 @pytest.mark.parametrize(

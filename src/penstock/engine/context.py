@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from penstock.base.clock import MachineClock, PlatformClock
+from penstock.base.errors import DeliveryError
 from penstock.base.names import DEFAULT_ACCOUNT, DEFAULT_REGION, Names
 from penstock.engine.access import Keys, Principal, root
 from penstock.engine.compute import Environments
@@ -61,7 +62,7 @@ class Call:
 class Deliverer(Protocol):
     """Takes deliveries; see ``Context.deliver``."""
 
-    def deliver(self, cx: Context, delivery: Delivery) -> None: ...
+    def deliver(self, cx: Context, delivery: Delivery, refused: DeliveryError | None = None) -> None: ...
 
 
 class Caller(Protocol):
@@ -254,13 +255,15 @@ class Context(_AnyContext):
         as_role: str | None = None,
         detail: dict[str, Any] | None = None,
         known: bytes | None = None,
+        refused: DeliveryError | None = None,
     ) -> int:
         """Have something happen: recorded in this transaction, carried out after it, or in it where that is safe.
 
         ``kind`` names a DeliveryKind ("lambda:async", "events:target"): back-off and what happens at the end.
         ``to`` is the target's ARN, ``source`` what emits it. ``detail`` holds the target's parameters
         (``MessageGroupId``) and whatever the kind needs at the end. ``known`` is the event's own payload, where the
-        caller has it at hand: it is then not read again. Returns the delivery's id.
+        caller has it at hand: it is then not read again. ``refused`` says that nobody can take it, where the emitter
+        knows already: it fails as if the target had said so. Returns the delivery's id.
         """
         now = self.now
         delivery = Delivery(
@@ -270,7 +273,7 @@ class Context(_AnyContext):
             dead_letter=dead_letter, reply_to=reply_to, as_role=as_role, payload=payload, detail=detail or {}, at=now,
             known=known,
         )  # fmt: skip
-        self.parts.deliverer.deliver(self, delivery)
+        self.parts.deliverer.deliver(self, delivery, refused)
         return delivery.id
 
     def call(

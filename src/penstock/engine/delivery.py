@@ -46,27 +46,26 @@ class Deliveries:
         service = self._registry.of_arn(arn)
         return service.target if service is not None else None
 
-    def deliver(self, cx: Context, delivery: Delivery) -> None:
-        """Take a delivery: accepted in this transaction, or a row for the relay."""
+    def deliver(self, cx: Context, delivery: Delivery, refused: DeliveryError | None = None) -> None:
+        """Take a delivery: accepted in this transaction, or a row for the relay; one that is ``refused`` has failed."""
         target = self.target(delivery.target)
         if target is None:
-            error = Undeliverable(
+            refused = Undeliverable(
                 f"nothing on this platform takes deliveries to {delivery.target}", code="NO_PERMISSIONS"
             )
-            journal.insert(cx.tx, delivery)
-            self.failed(cx.parts, cx.tx, delivery, error, cx.now)
-        elif is_store_target(target, delivery.kind) and self._may_accept(cx, delivery):
+        elif refused is None:
+            if not is_store_target(target, delivery.kind) or not self._may_accept(cx, delivery):
+                journal.insert(cx.tx, delivery)
+                cx.after(lambda: self._hint(delivery.target, delivery.due))
+                return
             refused = self._accept(cx.parts, cx.tx, target, delivery, cx.now)
             if refused is None:
                 delivery.state, delivery.ended, delivery.outcome = DELIVERED, cx.now, {}
                 journal.insert(cx.tx, delivery)
                 self._after_end(cx.parts, cx.tx, delivery, Outcome(DELIVERED))
-            else:
-                journal.insert(cx.tx, delivery)
-                self.failed(cx.parts, cx.tx, delivery, refused, cx.now)
-        else:
-            journal.insert(cx.tx, delivery)
-            cx.after(lambda: self._hint(delivery.target, delivery.due))
+                return
+        journal.insert(cx.tx, delivery)
+        self.failed(cx.parts, cx.tx, delivery, refused, cx.now)
 
     def _may_accept(self, cx: Context, delivery: Delivery) -> bool:
         if delivery.due > cx.now or self._depth >= SHORT_WAY_DEPTH:

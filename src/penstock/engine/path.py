@@ -2,9 +2,12 @@
 
 A path is the part of JSONPath that EventBridge reads: ``$``, ``.name``, ``['name']``, ``[0]``, ``[*]`` and ``.*``.
 A template is text with placeholders ``<name>``. Where a placeholder stands decides how a value is written: as JSON
-where a JSON value may stand, as bare text inside a string, where objects and arrays lose their quotes and nothing is
-escaped. A value that was not found is an empty string.
-Source: "Amazon EventBridge input transformation", EventBridge User Guide, examples and common issues.
+where a JSON value may stand, as bare text inside a string, where nothing is escaped. In a template of strings, objects
+and arrays lose their quotes; in a template of JSON they keep them, and what is no JSON any more is not delivered.
+A value that was not found is an empty string.
+Source: "Amazon EventBridge input transformation", EventBridge User Guide, examples and common issues. That quotes stay
+in templates of JSON, and that such an event reaches nobody, is in recordings of AWS (localstack/localstack,
+tests/aws/services/events/test_events_inputs.py, of October 2025).
 """
 
 from __future__ import annotations
@@ -36,6 +39,10 @@ _EVERY: Final = _Missing()  # the step that goes to every member or element
 
 class PathError(PenstockError):
     """A path or a template that EventBridge would not understand."""
+
+
+class NotJson(PenstockError):
+    """A template of JSON was filled with values with which it is no JSON."""
 
 
 class Path:
@@ -93,12 +100,14 @@ def _step(value: Any, step: Any) -> Any:
 
 
 class Template:
-    """A parsed template. ``names`` are its placeholders, each once, in order."""
+    """A parsed template. ``names`` are its placeholders, each once, in order; ``of_json`` says that it is an object or
+    an array, and not strings line by line."""
 
-    __slots__ = ("_pieces", "names", "text")
+    __slots__ = ("_pieces", "names", "of_json", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
+        self.of_json = text.lstrip()[:1] in ("{", "[")
         self._pieces: list[str | tuple[str, bool]] = []  # text, or (placeholder, whether it stands inside a string)
         inside, at = False, 0
         for placeholder in _PLACEHOLDER.finditer(text):
@@ -125,9 +134,18 @@ class Template:
     def render(self, value_of: Callable[[str], Any]) -> str:
         """The template with every placeholder replaced; ``value_of(name)`` may answer MISSING."""
         return "".join(
-            piece if isinstance(piece, str) else _written(value_of(piece[0]), inside_string=piece[1])
+            piece if isinstance(piece, str) else self._written(value_of(piece[0]), inside_string=piece[1])
             for piece in self._pieces
         )
+
+    def _written(self, value: Any, *, inside_string: bool) -> str:
+        if value is MISSING:
+            return "" if inside_string else '""'
+        if not inside_string:
+            return write_json(value)
+        if isinstance(value, str):
+            return value
+        return write_json(value) if self.of_json else write_json(value).replace('"', "")
 
 
 def _ends_inside(text: str, inside: bool) -> bool:
@@ -141,16 +159,6 @@ def _ends_inside(text: str, inside: bool) -> bool:
         elif character == '"':
             inside = not inside
     return inside
-
-
-def _written(value: Any, *, inside_string: bool) -> str:
-    if value is MISSING:
-        return "" if inside_string else '""'
-    if not inside_string:
-        return write_json(value)
-    if isinstance(value, str):
-        return value
-    return write_json(value).replace('"', "")
 
 
 def write_json(value: Any) -> str:
@@ -169,10 +177,19 @@ class Transformer:
         self._template = Template(template)
 
     def transform(self, event: Any, reserved: Mapping[str, Any]) -> str:
-        """The template filled from an event and from what is known by reserved names."""
+        """The template filled from an event and from what is known by reserved names.
+
+        NotJson when it is a template of JSON and what comes out is none.
+        """
 
         def value_of(name: str) -> Any:
             path = self._paths.get(name)
             return path.find(event) if path is not None else reserved.get(name, MISSING)
 
-        return self._template.render(value_of)
+        made = self._template.render(value_of)
+        if self._template.of_json:
+            try:
+                json.loads(made)
+            except (ValueError, RecursionError) as error:
+                raise NotJson(f"The input that the template makes is not valid JSON: {error}: {made[:200]}") from None
+        return made

@@ -159,6 +159,24 @@ def test_targets_get_the_input_they_ask_for(shop: Shop) -> None:
     assert made["at"].endswith("Z")
 
 
+def test_what_a_template_makes_that_is_no_json_reaches_nobody(shop: Shop) -> None:
+    rule = shop.rule(
+        "r", {"source": ["shop"]},
+        {
+            "Id": "q", "Arn": shop.queue("q"), "DeadLetterConfig": {"Arn": shop.queue("dead")},
+            "InputTransformer": {"InputPathsMap": {"item": "$.detail.item"}, "InputTemplate": '{"item": "<item>"}'},
+        },
+    )  # fmt: skip
+    event = shop.put({"item": {"sku": "a"}})
+    shop.put({"item": "a"})
+    assert shop.bodies("q") == [{"item": "a"}]
+    (dead,) = shop.messages("dead")
+    assert json.loads(dead["Body"])["id"] == event
+    told = {name: value["StringValue"] for name, value in dead["MessageAttributes"].items()}
+    assert told.pop("ERROR_MESSAGE").startswith("The input that the template makes is not valid JSON")
+    assert told == {"RULE_ARN": rule, "TARGET_ARN": shop.arn("sqs", "q"), "ERROR_CODE": "INVALID_JSON"}
+
+
 def test_a_fifo_queue_gets_the_group_the_target_names(shop: Shop) -> None:
     arn = shop.queue("q.fifo", FifoQueue="true", ContentBasedDeduplication="true")
     shop.rule("r", {"source": ["shop"]}, {"Id": "q", "Arn": arn, "SqsParameters": {"MessageGroupId": "orders"}})

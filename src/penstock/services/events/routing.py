@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from penstock.base.errors import Undeliverable
 from penstock.engine.context import Context
-from penstock.engine.path import MISSING, Path, Transformer, write_json
+from penstock.engine.path import MISSING, NotJson, Path, Transformer, write_json
 from penstock.engine.pattern import Index, compile
 from penstock.services.events import records
 from penstock.services.events.records import Bus, Rule
@@ -21,6 +22,7 @@ from penstock.services.events.rules import (
     BUSES_REMEMBERED,
     EVENT_AGE_SECONDS,
     FAN_OUT,
+    NOT_JSON_ERROR,
     RETRY_ATTEMPTS,
     reserved_values,
 )
@@ -179,16 +181,21 @@ def send(cx: Context, rule: Route, target: Destination, event: Travelling) -> No
         detail["hopped"] = True
     if event.trace:
         detail["AWSTraceHeader"] = event.trace
+    payload = refused = None
+    try:
+        payload = input_of(rule, target, event)
+    except NotJson as error:
+        refused = Undeliverable(str(error), code=NOT_JSON_ERROR)
     cx.deliver(
-        kind=TARGET, to=target.arn, event=event.id, source=rule.arn, payload=input_of(rule, target, event),
-        max_attempts=target.attempts, max_age_ms=target.age_ms, dead_letter=target.dead_letter,
+        kind=TARGET, to=target.arn, event=event.id, source=rule.arn, payload=payload, max_attempts=target.attempts,
+        max_age_ms=target.age_ms, dead_letter=target.dead_letter,
         order=target.group if target.arn.endswith(".fifo") else None,
-        as_role=target.role, detail=detail, known=event.payload,
+        as_role=target.role, detail=detail, known=event.payload, refused=refused,
     )  # fmt: skip
 
 
 def input_of(rule: Route, target: Destination, event: Travelling) -> bytes | None:
-    """What a target gets; None: the event itself. An InputPath that leads nowhere gives ``null``."""
+    """What a target gets; None: the event itself. An InputPath that leads nowhere gives ``null``. NotJson."""
     if target.constant is not None:
         return target.constant
     if target.path is not None:

@@ -41,6 +41,7 @@ FIRST_RETRY_MS: Final = 1000
 LONGEST_RETRY_MS: Final = 480_000  # 185 retries then take 23.6 hours: within the age an event may have
 
 HOP_ERROR: Final = "THIRD_ACCOUNT_HOP_DETECTED"
+NOT_JSON_ERROR: Final = "INVALID_JSON"  # a template's input is no JSON any more
 
 
 def timestamp(ms: int) -> str:
@@ -195,7 +196,8 @@ _CODES: Final = {
 }
 
 
-_FINAL: Final = frozenset({"NO_RESOURCE", "NO_PERMISSIONS", "INVALID_PARAMETER", HOP_ERROR})  # never tried again
+# Never tried again.
+_FINAL: Final = frozenset({"NO_RESOURCE", "NO_PERMISSIONS", "INVALID_PARAMETER", HOP_ERROR, NOT_JSON_ERROR})
 
 
 def error_code(code: str) -> str:
