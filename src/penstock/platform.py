@@ -15,7 +15,7 @@ import orjson
 
 from penstock import __version__
 from penstock.base.clock import MachineClock, PlatformClock
-from penstock.base.errors import StoreLost
+from penstock.base.errors import StoreFull, StoreLost
 from penstock.base.limits import JOURNAL_AGE_MS, PRUNE_EVERY_MS, ROOM_EVERY_MS
 from penstock.base.names import Names
 from penstock.deploy.applications import Application, Applications
@@ -328,28 +328,30 @@ class Platform:
 
     async def _prune_regularly(self) -> None:
         holds = [query for service in self.registry.all() for query in service.holds]
+        looked = self.machine.monotonic_ms()
         while True:
-            for _ in range(PRUNE_EVERY_MS // ROOM_EVERY_MS):
-                await asyncio.sleep(ROOM_EVERY_MS / 1000)
-                await self._prune_for_room(holds)
-            await self._prune(self.clock.now() - JOURNAL_AGE_MS, holds)
-            too_much = await self.store.read(oversize)
-            if too_much is not None:
-                await self._prune(too_much, holds)
+            began = self.machine.monotonic_ms()
+            try:
+                if self.store.full:
+                    # The oldest, however young, and no more than helps.
+                    await self._prune(ALWAYS, holds, lambda: self.store.full)
+                if began - looked > PRUNE_EVERY_MS:
+                    looked = began
+                    await self._prune(self.clock.now() - JOURNAL_AGE_MS, holds)
+                    too_much = await self.store.read(oversize)
+                    if too_much is not None:
+                        await self._prune(too_much, holds)
+            except StoreFull as error:
+                _logger.warning("the journal could not be pruned and will be the next time: %s", error)
+            # Where there is much to look through, it is looked at less often.
+            took_ms = self.machine.monotonic_ms() - began
+            await asyncio.sleep(max(ROOM_EVERY_MS, 4 * took_ms) / 1000)
 
-    async def _prune(self, before: int, holds: list[str]) -> None:
-        """Delete what is older than a moment, a slice at a time."""
+    async def _prune(self, before: int, holds: list[str], still: Callable[[], bool] = lambda: True) -> None:
+        """Delete what is older than a moment, a slice at a time, as long as ``still`` holds."""
         after: int | None = 0
-        while after is not None:
+        while after is not None and still():
             ids, after = await self.store.read(partial(prunable, before=before, after=after, holds=holds))
-            if ids:
-                await self.store.transact(partial(delete_events, ids=ids), frees=True)
-
-    async def _prune_for_room(self, holds: list[str]) -> None:
-        """The disk is full, and deletes are all that helps: delete the oldest, however young."""
-        after: int | None = 0
-        while self.store.lacks_pages and after is not None:
-            ids, after = await self.store.read(partial(prunable, before=ALWAYS, after=after, holds=holds))
             if ids:
                 await self.store.transact(partial(delete_events, ids=ids), frees=True)
 

@@ -63,7 +63,7 @@ async def test_what_begins_for_an_event_that_waited_when_its_function_retired_en
     function = machine.function(HANG)
     await machine.answer(function, 0)
     first = asyncio.create_task(machine.answer(function, 0.2))
-    await until(lambda: machine.environments.busy())
+    await until(machine.environments.busy)
     second = asyncio.create_task(machine.answer(function, 0))
     await until(lambda: machine.environments.running(function.arn) == 2)  # it waits for the first one to come free
     assert machine.environments.count(function.arn) == 1

@@ -22,7 +22,8 @@ PAGES = 200
 async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
     store = SqliteStore(tmp_path / "penstock.db")
     store.connection.execute("CREATE TABLE thing (name INTEGER PRIMARY KEY, value BLOB) STRICT")
-    store.connection.execute(f"PRAGMA max_page_count = {PAGES}")  # SQLite's own full disk
+    pages = store.connection.execute("PRAGMA page_count").fetchone()[0] + PAGES
+    store.connection.execute(f"PRAGMA max_page_count = {pages}")  # SQLite's own full disk
     yield store
     await store.close()
 

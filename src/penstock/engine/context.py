@@ -18,6 +18,7 @@ from penstock.base.names import DEFAULT_ACCOUNT, DEFAULT_REGION, Names
 from penstock.engine.access import Keys, Principal, root
 from penstock.engine.compute import Environments
 from penstock.engine.journal import INSERT_EVENT, Delivery, Outcome
+from penstock.engine.operation import frees_room
 from penstock.engine.quiet import Quiet, UnderWay
 from penstock.engine.wakes import Wakes
 from penstock.store.blobs import Blobs
@@ -311,11 +312,13 @@ class WaitingContext(_AnyContext):
 
     async def transact(self, work: Callable[[Context], T]) -> T:
         """Run a work in one transaction and return its result once it is durable. It may be run again."""
-        return await self.parts.store.transact(lambda tx: work(Context(self.parts, tx, self.call_)))
+        frees = frees_room(self.call_.operation)
+        return await self.parts.store.transact(lambda tx: work(Context(self.parts, tx, self.call_)), frees=frees)
 
     def submit(self, work: Callable[[Context], Any]) -> None:
         """Run a work in one transaction now, without waiting for it to be durable."""
-        self.parts.store.submit(lambda tx: work(Context(self.parts, tx, self.call_)))
+        frees = frees_room(self.call_.operation)
+        self.parts.store.submit(lambda tx: work(Context(self.parts, tx, self.call_)), frees=frees)
 
     async def read(self, query: Callable[[Reader], T]) -> T:
         """Run a long read in a thread."""

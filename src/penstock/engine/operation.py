@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, overload
 
-_FREEING = ("Delete", "Purge", "Remove", "Untag", "Cancel", "Reset")
+_FREEING = ("Delete", "Purge", "Remove", "Untag", "Cancel", "Receive", "Reset")  # or has to come before: Receive
 
 Request = dict[str, Any]
 Response = dict[str, Any]
@@ -43,6 +43,11 @@ class Operation:
     frees: bool = False
     internal: bool = False
     first: Callable[..., Any] | None = None
+
+
+def frees_room(name: str) -> bool:
+    """Whether the operation of this name gives room back, so that a full disk must not stop it."""
+    return name.startswith(_FREEING)
 
 
 def aws_name(snake: str) -> str:
@@ -81,7 +86,7 @@ def operation(
             inspect.iscoroutinefunction(function),
             frozenset(kept),
             dict(refused or {}),
-            known_as.startswith(_FREEING),
+            frees_room(known_as),
             internal,
             first,
         )

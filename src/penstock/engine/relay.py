@@ -75,7 +75,7 @@ class Relay:
     async def start(self, parts: Parts) -> None:
         """Take up what an earlier server left: what waited, and what it was running when it ended."""
         self._parts = parts
-        await parts.store.transact(self._recover)
+        await parts.store.transact(self._recover, frees=True)
         await parts.store.transact(self.reread)
 
     def _recover(self, tx: Transaction) -> None:
@@ -235,7 +235,7 @@ class Relay:
             self._ended(delivery)
 
         if not self._closed:
-            self._parts.store.submit(lambda tx: self._end(tx, delivery, result, failure), done)
+            self._parts.store.submit(lambda tx: self._end(tx, delivery, result, failure), done, frees=True)
 
     def _end(self, tx: Transaction, delivery: Delivery, result: dict[str, Any], failure: DeliveryError | None) -> None:
         row = tx.one(f"{SELECT_DELIVERY} WHERE id = ?", (delivery.id,))

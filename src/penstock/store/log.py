@@ -1,4 +1,4 @@
-"""The write-ahead log: syncing it, copying it back into the database, and room for it on the disk."""
+"""The write-ahead log: syncing it, copying it back into the database, and starting it anew."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 
-from penstock.base.limits import DISK_RESERVE_BYTES, WAL_CHECKPOINT_BYTES, WAL_EXTENT_BYTES, WAL_FULL_BYTES
+from penstock.base.limits import WAL_CHECKPOINT_BYTES, WAL_EXTENT_BYTES, WAL_FULL_BYTES, WAL_RESERVE_BYTES
+from penstock.store.room import allocate, room_on_disk
 
 BUSY_MS = 5000  # how long a statement waits for another process that writes to the database, as sqlite3's default
-_LOOK_BYTES = 4 << 20  # growth of the log between two looks at the disk's room
+_HELD_MS = 200  # how long a full disk lets the writer wait for those who still read from the log
+_LOOK_BYTES = WAL_RESERVE_BYTES // 2  # growth of the log between two looks at the disk's room
+_HEADER_BYTES = 32
 _logger = logging.getLogger("penstock.store")
 Ended = Callable[[BaseException | None], object]
 
@@ -36,15 +39,14 @@ class WriteAheadLog:
         self._file = os.open(f"{path}-wal", os.O_RDWR)
         self._shared = os.open(f"{path}-shm", os.O_RDONLY)
         self._frame_bytes = 24 + int(connection.execute("PRAGMA page_size").fetchone()[0])
-        self._extent = os.fstat(self._file).st_size
+        self._extent = os.fstat(self._file).st_size  # how far it has been written to: what follows is only allocated
+        with suppress(OSError):  # no room: the next look at it finds out
+            allocate(self._file, WAL_RESERVE_BYTES)
         self._sync_thread = _SyncThread(self._file)
         self._checkpoint_thread = ThreadPoolExecutor(1, "penstock-checkpoint")
         self._copying = False
         self._look_from = _LOOK_BYTES  # the length of the log from which on it is asked whether to copy it
         self.copied = False  # the bulk is in the database: restart the log between two groups
-        self._ballast = path.with_name("reserve")
-        if not self.has_room():
-            self._make_room()
 
     def sync(self, ended: Ended) -> None:
         """Have the log reach the disk; ``ended`` is called in another thread."""
@@ -60,7 +62,7 @@ class WriteAheadLog:
         used = self.bytes
         if self._extent - used > WAL_EXTENT_BYTES // 2 or used > WAL_CHECKPOINT_BYTES:
             return
-        end = os.fstat(self._file).st_size
+        end = max(self._extent, used + _HEADER_BYTES)
         with suppress(OSError):  # no room: the commit itself finds out
             end += os.pwrite(self._file, bytes(WAL_EXTENT_BYTES), end)
         self._extent = end
@@ -71,15 +73,20 @@ class WriteAheadLog:
         frames: int = struct.unpack("=I", os.pread(self._shared, 4, 16))[0]
         return frames * self._frame_bytes
 
+    @property
+    def overlong(self) -> bool:
+        """Whether somebody who reads has kept it from starting anew for so long that it must not grow any more."""
+        return self.bytes > WAL_FULL_BYTES
+
     def copy_back(self, ended: Callable[[], None]) -> None:
         """Copy a long log into the database beside the writer; ``ended``, in another thread, when ``copied`` is set.
 
-        The less room the disk has, the shorter is a long log: the copy itself needs as much.
+        What is long depends on the room that the disk has.
         """
         used = self.bytes
         if self._copying or self.copied or used < self._look_from:
             return
-        if used < WAL_CHECKPOINT_BYTES and self._disk_room() > 2 * (used + DISK_RESERVE_BYTES):
+        if used < WAL_CHECKPOINT_BYTES and room_on_disk(self._path) > 2 * (used + 2 * WAL_RESERVE_BYTES):
             self._look_from = min(used + _LOOK_BYTES, WAL_CHECKPOINT_BYTES)
             return
         self._copying = True
@@ -97,66 +104,44 @@ class WriteAheadLog:
 
         self._checkpoint_thread.submit(copy)
 
-    def restart(self, connection: sqlite3.Connection) -> None:
+    def restart(self) -> None:
         """Copy what has been added since, which is little, and write the log from its start again.
 
         Who still reads from the log makes that impossible. The writer does not wait for them: it asks again when the
         log has grown by a while, or soon if it is as long as it may become.
         """
         self.copied = False
-        connection.execute("PRAGMA busy_timeout = 0")
-        try:
-            held = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()[0]
-        except sqlite3.OperationalError as error:  # somebody else checkpoints just now
-            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                raise
-            held = 1
-        finally:
-            connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+        held = self._restart(0)
         used = self.bytes
         self._look_from = used + WAL_CHECKPOINT_BYTES // 4 if held and used < WAL_FULL_BYTES else _LOOK_BYTES
 
-    def has_room(self) -> bool:
-        """Whether inserts may go on. Some of the disk is kept in reserve, so that deletes can still be logged."""
-        room = self._disk_room()
-        if self.bytes > WAL_FULL_BYTES:
-            return False
-        if self._ballast.exists():
-            return room > 0
-        if room < 2 * DISK_RESERVE_BYTES:
-            # Deletes give pages of the database back, not room on the disk: as long as there are some, inserts only
-            # need the log, which is copied and written from its start again.
-            if room <= DISK_RESERVE_BYTES // 2 or self._free_bytes() <= _LOOK_BYTES:
-                return False
+    def make_way(self) -> None:
+        """The disk is full, so the log's file can be no longer than it is: have it begin anew before it ends.
+
+        This needs no room: every page of it has its place in the database (``Reserve.place``). Between transactions.
+        """
+        if self.bytes < WAL_EXTENT_BYTES:
+            return
+        self._checkpoint_thread.submit(lambda: None).result()  # only one checkpoint at a time
         try:
-            with self._ballast.open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, min(room // 2, DISK_RESERVE_BYTES))
-        except OSError:
-            self.free_reserve()
-            return False
-        return True
+            self._restart(_HELD_MS)
+        except sqlite3.Error as error:
+            _logger.warning("the log cannot begin anew: %s", error)
+        with suppress(OSError):
+            allocate(self._file, WAL_RESERVE_BYTES)
+        self.copied, self._look_from = False, _LOOK_BYTES
 
-    def _make_room(self) -> None:
-        """Before anything else is written: what an earlier server left in the log goes where it belongs."""
-        self.free_reserve()
-        with suppress(sqlite3.Error):  # not even that has room; what is there can be read all the same
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self.has_room()
-
-    def lacks_pages(self) -> bool:
-        """Whether deletes would make inserts possible again: the log has room, the database has none."""
-        return not self.has_room() and self.bytes <= WAL_FULL_BYTES and self._disk_room() > DISK_RESERVE_BYTES // 2
-
-    def _free_bytes(self) -> int:
-        return int(self._connection.execute("PRAGMA freelist_count").fetchone()[0]) * self._frame_bytes
-
-    def _disk_room(self) -> int:
-        disk = os.statvfs(self._path.parent)
-        return disk.f_bavail * disk.f_frsize
-
-    def free_reserve(self) -> None:
-        """Give the reserve to those who free more."""
-        self._ballast.unlink(missing_ok=True)
+    def _restart(self, wait_ms: int) -> bool:
+        """Start the log anew; whether somebody held it."""
+        self._connection.execute(f"PRAGMA busy_timeout = {wait_ms}")
+        try:
+            return bool(self._connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()[0])
+        except sqlite3.OperationalError as error:  # somebody else checkpoints just now
+            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise
+            return True
+        finally:
+            self._connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
 
     def close_threads(self) -> None:
         """Wait for what is under way."""

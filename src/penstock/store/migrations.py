@@ -50,7 +50,11 @@ def migrate(connection: sqlite3.Connection, scripts: Sequence[Script], path: Pat
     if missing and applied and path is not None:
         copy = path.with_suffix(f".before-{len(applied)}-scripts")
         copy.unlink(missing_ok=True)
-        connection.execute("VACUUM INTO ?", (str(copy),))
+        try:
+            connection.execute("VACUUM INTO ?", (str(copy),))
+        except sqlite3.Error:
+            copy.unlink(missing_ok=True)  # of no use, and in the way when the disk is full
+            raise
     connection.execute("BEGIN IMMEDIATE")
     try:
         for script in missing:

@@ -9,7 +9,8 @@ Invariants:
 - at most one group is open (its transaction may have begun) and at most one is being synced;
 - a work's changes are undone alone. Works and their attempts seldom fail once they have written, so there is no
   savepoint for that: the group is rolled back and its works are run again, then and for a while after with savepoints;
-- when SQLite drops the whole transaction (a full disk), its works are run again, each in a transaction of its own.
+- when SQLite drops the whole transaction (a full disk), its works are run again, each in a transaction of its own. What
+  makes deletes pass then, whatever fills the disk, is said in ``store/room.py``.
 
 Rejected: a writer thread (a queue and two context switches per operation cost more than the work itself);
 ``synchronous=FULL`` (the sync would run on the event loop); a savepoint for every work (a tenth of an SQS send).
@@ -20,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -29,14 +30,14 @@ from penstock.base.errors import PenstockError, StoreError, StoreFull, StoreLost
 from penstock.base.limits import GROUP_OPERATIONS, GUARDED_GROUPS, READER_THREADS
 from penstock.store.log import WriteAheadLog
 from penstock.store.migrations import Script, migrate
+from penstock.store.room import FULL_HINT, NO_ROOM, Reserve, is_no_room, open_reserve
 from penstock.store.store import Done, Parameters, Reader, Row, Transaction
-from penstock.store.transaction import FULL_HINT, RunAgain, SqliteTransaction
+from penstock.store.transaction import RunAgain, SqliteTransaction
 
 T = TypeVar("T")
 Durability = Literal["full", "os"]
 
 _logger = logging.getLogger("penstock.store")
-_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
 class _Entry:
@@ -72,7 +73,7 @@ def _cannot_open(path: Path | None, code: int, error: sqlite3.Error) -> StoreErr
             f"{path} is damaged ({error}): put a copy of the data directory back, save what `sqlite3 {path} .recover`"
             " still finds, or move the directory away and start with a new one"
         )
-    if code in _NO_ROOM:
+    if code in NO_ROOM:
         return StoreFull(f"{path} cannot be opened ({error}): free some disk space and start again")
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
         return StoreError(f"{path} cannot be written ({error}): look at who owns it and its directory, or use --data")
@@ -88,14 +89,18 @@ class SqliteStore:
     def __init__(
         self, path: Path | None, *, durability: Durability = "full", lost: Callable[[StoreLost], None] | None = None
     ) -> None:
+        if path is not None:
+            open_reserve(path)
         self.connection = _connect(path)
         self.groups_synced = 0  # for the test that counts syncs per acknowledged group
         self._path = path
         self._log = WriteAheadLog(path, self.connection) if path is not None else None
+        self._reserve = Reserve(path, self.connection) if path is not None else None
         self._syncs = path is not None and durability == "full"
         self._lost = lost
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tx = SqliteTransaction(self.connection)
+        self._tx.may_insert = self._reserve is None or self._reserve.kept
         self._open: list[_Entry] = []
         self._syncing: list[_Entry] | None = None
         self._scheduled = False
@@ -118,9 +123,9 @@ class SqliteStore:
         tx = self._tx
         changed_before = tx.changed
         tx.open_work()
-        limited = not tx.may_insert
-        if limited:
-            tx.may_insert = entry.frees or self._has_room()
+        limited = not tx.may_insert and not self._room_again()
+        if limited and self._reserve is not None:
+            tx.may_insert, tx.lean = entry.frees, self._reserve.lean()
         try:
             entry.result = entry.work(tx)
             if tx.saved:
@@ -129,19 +134,27 @@ class SqliteStore:
         except (Exception, RunAgain) as error:
             self._failed(entry, error, changed_before)
         if limited:
-            tx.may_insert = self._has_room()
+            tx.may_insert = tx.lean = False
 
     def _failed(self, entry: _Entry, error: Exception | RunAgain, changed_before: bool) -> None:
         tx = self._tx
-        if tx.begun and not self.connection.in_transaction:
-            tx.closed()
+        if is_no_room(error.__cause__ if isinstance(error, RunAgain) else error) or (
+            tx.begun and not self.connection.in_transaction
+        ):
+            self._drop()
             self._rerun([*self._open, entry])
         elif tx.undo_work(changed_before):
             self._run_again([*self._open, entry])
         elif isinstance(error, RunAgain):  # it was the first of its group to write
             self._run_again([entry])
         else:
-            entry.error = self._store_error(error)
+            entry.error = error
+
+    def _drop(self) -> None:
+        """Undo everything that the group has changed."""
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
+        self._tx.closed()
 
     def _run_again(self, entries: list[_Entry]) -> None:
         """Run a group's works again, with a savepoint for each: one failed late, and their changes went with its."""
@@ -188,17 +201,15 @@ class SqliteStore:
             tx.guarded = self._guarded_groups > 0
         if tx.begun:
             try:
-                self.connection.execute("COMMIT")
-            except sqlite3.Error:
-                _logger.warning("a commit failed; its %d operations are run one by one", len(group), exc_info=True)
-                if self.connection.in_transaction:
-                    self.connection.execute("ROLLBACK")
-                tx.closed()
+                self._commit_placed()
+            except (sqlite3.Error, OSError) as error:
+                _logger.warning("a commit failed (%s); its %d operations are run one by one", error, len(group))
+                self._drop()
                 self._rerun(group)
         tx.closed()
         log = self._log
         if log is not None and log.copied:
-            log.restart(self.connection)
+            log.restart()
         if not group and not changed:
             return
         self._open = []
@@ -210,6 +221,11 @@ class SqliteStore:
         log.sync(lambda failure: loop.call_soon_threadsafe(self._released, failure))
         log.extend()
 
+    def _commit_placed(self) -> None:
+        if self._reserve is not None and self._tx.changed:
+            self._reserve.place()
+        self.connection.execute("COMMIT")
+
     def _released(self, failure: BaseException | None) -> None:
         if failure is not None:
             self._end_for_good(failure)
@@ -220,8 +236,6 @@ class SqliteStore:
         if (self._open or self._tx.begun) and not self._scheduled:
             self._schedule()
         if self._log is not None:
-            if not self._tx.may_insert:
-                self._tx.may_insert = self._log.has_room()
             self._log.copy_back(self._copied)
 
     def _copied(self) -> None:
@@ -245,40 +259,62 @@ class SqliteStore:
                 _logger.error("a background change failed", exc_info=entry.error)
 
     def _rerun(self, entries: list[_Entry]) -> None:
-        """Run works again, each in a transaction of its own, since SQLite dropped the one they shared."""
-        if self._log is not None:
-            self._log.free_reserve()
+        """Run works again, each in a transaction of its own, since the one they shared found no room."""
         tx = self._tx
         tx.guarded, self._guarded_groups = True, GUARDED_GROUPS
         for entry in entries:
             if entry.committed:
                 continue
-            entry.result, entry.error, entry.effects, entry.committed = None, None, [], True
-            tx.open_work()
-            tx.may_insert = True
-            try:
-                entry.result = entry.work(tx)
-                tx.keep_work()
-                if self.connection.in_transaction:
-                    self.connection.execute("COMMIT")
-                entry.effects = tx.effects
-            except Exception as error:
-                if self.connection.in_transaction:
-                    self.connection.execute("ROLLBACK")
-                entry.error = self._store_error(error)
-            tx.closed()
+            entry.committed = True
+            for tx.may_insert, tx.lean in self._ways(entry.frees):
+                entry.result, entry.error, entry.effects = None, None, []
+                self._run_alone(entry)
+                if not is_no_room(entry.error):
+                    break
+            if is_no_room(entry.error):
+                entry.error, cause = StoreFull(f"the disk is full ({entry.error}): {FULL_HINT}"), entry.error
+                entry.error.__cause__ = cause
         tx.changed = True  # what succeeded is committed and still has to be synced
-        tx.may_insert = self._has_room()
+        tx.may_insert = tx.lean = False
 
-    def _store_error(self, error: Exception) -> Exception:
-        if not isinstance(error, sqlite3.Error) or getattr(error, "sqlite_errorcode", 0) & 0xFF not in _NO_ROOM:
-            return error
-        if self._log is not None:
-            self._log.free_reserve()
-        self._tx.may_insert = False
-        full = StoreFull(f"the disk is full: {FULL_HINT}")
-        full.__cause__ = error
-        return full
+    def _ways(self, frees: bool) -> Iterator[tuple[bool, bool]]:
+        """How a work is tried on a full disk, one after the other: whether it may insert, and has to be lean."""
+        reserve = self._reserve
+        if self._log is None or reserve is None:
+            yield True, False
+            return
+        self._log.make_way()
+        if reserve.kept:
+            yield True, False  # there may be room for what is small
+            if not frees:
+                yield False, False
+            reserve.spend()
+        if not reserve.lean():
+            yield frees, False
+        yield frees, True
+
+    def _run_alone(self, entry: _Entry) -> None:
+        tx = self._tx
+        tx.open_work()
+        try:
+            entry.result = entry.work(tx)
+            tx.keep_work()
+            if self.connection.in_transaction:
+                self._commit_placed()
+            entry.effects = tx.effects
+            tx.closed()
+        except Exception as error:
+            self._drop()
+            entry.error = error
+
+    def _room_again(self) -> bool:
+        """Whether there is room for inserts, which were refused. Found out between groups: the reserve is made anew."""
+        tx, reserve = self._tx, self._reserve
+        if reserve is None or self._log is None:
+            tx.may_insert = True
+        elif not tx.begun and not self._log.overlong:
+            tx.may_insert = reserve.keep()
+        return tx.may_insert
 
     def _end_for_good(self, failure: BaseException) -> None:
         lost = StoreLost(f"syncing the write-ahead log failed ({failure}): what the disk holds is unknown")
@@ -349,16 +385,14 @@ class SqliteStore:
             reader.close()
         self._readers.clear()
         self.connection.close()
-        if self._log is not None:
+        if self._log is not None and self._reserve is not None:
             self._log.close_files()
+            self._reserve.close()
 
     @property
-    def lacks_pages(self) -> bool:
-        """Whether inserts are refused until something is deleted, which would help."""
-        return self._log is not None and not self._tx.may_insert and self._log.lacks_pages()
-
-    def _has_room(self) -> bool:
-        return self._log is None or self._log.has_room()
+    def full(self) -> bool:
+        """Whether inserts are refused until something is deleted, here or on the disk."""
+        return self._reserve is not None and not self._tx.may_insert and not self._reserve.enough()
 
 
 class _Snapshot:
@@ -393,6 +427,7 @@ def _connect(path: Path | None) -> sqlite3.Connection:
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     connection.execute("PRAGMA cache_size = -65536")
     connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute("PRAGMA secure_delete = OFF")  # as some builds have it on, which writes all that is deleted
     return connection
 
 

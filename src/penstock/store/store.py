@@ -28,7 +28,13 @@ class Reader(Protocol):
 
 
 class Transaction(Reader, Protocol):
-    """One operation's part of a commit group; a failure undoes this part alone."""
+    """One operation's part of a commit group; a failure undoes this part alone.
+
+    ``lean``: the disk is full and nearly all that was kept for this is used up, so leave out what only tells of what
+    is over.
+    """
+
+    lean: bool
 
     def write(self, sql: str, parameters: Parameters = ()) -> int:
         """Carry out a statement that changes rows and return how many it changed."""

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from penstock.base.errors import StoreFull
+from penstock.store.room import FULL_HINT
 from penstock.store.store import Parameters, Row, Transaction
 
 T = TypeVar("T")
-FULL_HINT = "free some disk space, or delete or purge what is not needed; writes resume by themselves"
 
 
 class RunAgain(BaseException):
@@ -24,8 +24,8 @@ class SqliteTransaction:
     """The writer's connection, seen by one work at a time."""
 
     __slots__ = (
-        "_change", "_connection", "_depth", "_execute", "begun", "changed", "effects", "guarded", "may_insert", "saved",
-        "wrote",
+        "_change", "_connection", "_depth", "_execute", "begun", "changed", "effects", "guarded", "lean", "may_insert",
+        "saved", "wrote",
     )  # fmt: skip
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -39,6 +39,7 @@ class SqliteTransaction:
         self.saved = False  # this work's savepoint
         self.wrote = False  # anything written by this work
         self.may_insert = True
+        self.lean = False
         self.effects: list[Callable[[], None]] = []
 
     def begin(self) -> None:
