@@ -72,7 +72,7 @@ def test_permissions_are_kept(events: Any) -> None:
         events.remove_permission(EventBusName="shop", StatementId="one")
     events.remove_permission(EventBusName="shop", RemoveAllPermissions=True)
     assert "Policy" not in events.describe_event_bus(Name="shop")
-    with refused("ResourceNotFoundException", "EventBus does not have a policy."):
+    with refused("ResourceNotFoundException", "Statement with the provided id does not exist."):
         events.remove_permission(EventBusName="shop", StatementId="two")
 
 

@@ -90,12 +90,15 @@ def test_entries_are_taken_or_refused_alone(shop: Shop) -> None:
             good | {"Detail": "{"},
             good | {"Source": "aws.s3"},
             good | {"EventBusName": "no-such-bus"},
+            good | {"DetailType": "t" * 129},
         ]
     )
-    assert answer["FailedEntryCount"] == 4
+    assert answer["FailedEntryCount"] == 5
     assert [entry.get("ErrorCode") for entry in answer["Entries"]] == [
         None, "InvalidArgument", "MalformedDetail", "MalformedDetail", "NotAuthorizedForSourceException", None,
+        "InvalidArgument",
     ]  # fmt: skip
+    assert "128" in answer["Entries"][6]["ErrorMessage"]
     assert (
         answer["Entries"][1]["ErrorMessage"] == "Parameter Source is not valid. Reason: Source is a required argument."
     )

@@ -36,9 +36,13 @@ def test_what_a_bus_keeps_is_given_back_and_changed(events: Any) -> None:
     events.create_event_bus(Name="kept", KmsKeyIdentifier=KEY, DeadLetterConfig=DEAD)
     found = events.describe_event_bus(Name="kept")
     assert (found["KmsKeyIdentifier"], found["DeadLetterConfig"]) == (KEY, DEAD)
-    events.update_event_bus(Name="shop", KmsKeyIdentifier=KEY, DeadLetterConfig=DEAD)
+    events.update_event_bus(Name="shop", KmsKeyIdentifier=KEY, DeadLetterConfig=DEAD, Description="all orders")
     found = events.describe_event_bus(Name="shop")
     assert (found["KmsKeyIdentifier"], found["DeadLetterConfig"]) == (KEY, DEAD)
+    events.update_event_bus(Name="shop", KmsKeyIdentifier="", DeadLetterConfig={})
+    found = events.describe_event_bus(Name="shop")
+    assert not {"KmsKeyIdentifier", "DeadLetterConfig"} & found.keys()
+    assert found["Description"] == "all orders", "what is left out stays"
 
 
 def test_a_partners_source_does_not_exist(events: Any, recorder: Recorder) -> None:

@@ -89,6 +89,8 @@ def test_a_bus_with_a_rule_and_a_policy(applied: Applied) -> None:
         applied.delete("EventBusPolicy", each)
     applied.update(declared, bus, Name="shop", Description="new")
     assert applied.events.describe_event_bus(Name="shop")["Description"] == "new"
+    applied.update(declared, bus, Name="shop")
+    assert "Description" not in applied.events.describe_event_bus(Name="shop"), "the template says none any more"
     applied.delete("Rule", rule)
     applied.delete("EventBus", bus)
     assert len(applied.events.list_event_buses()["EventBuses"]) == 1

@@ -39,7 +39,7 @@ def create_event_bus(cx: Context, request: Request) -> Response:
 
 @operation(kept=_KEPT, refused=_REFUSED)
 def update_event_bus(cx: Context, request: Request) -> Response:
-    """Change a bus's settings; those left out stay."""
+    """Change a bus's settings; those left out stay, those given empty go."""
     bus = records.bus_of(cx, request.get("Name"))
     bus = bus._replace(settings=_settings(request, bus.settings))
     records.put_bus(cx, bus)
@@ -47,7 +47,8 @@ def update_event_bus(cx: Context, request: Request) -> Response:
 
 
 def _settings(request: Request, current: dict[str, Any]) -> dict[str, Any]:
-    return current | {name: request[name] for name in sorted(_KEPT) if request.get(name)}
+    settings = current | {name: request[name] for name in sorted(_KEPT) if request.get(name) is not None}
+    return {name: value for name, value in settings.items() if value}
 
 
 @operation
@@ -142,9 +143,7 @@ def remove_permission(cx: Context, request: Request) -> Response:
     if request.get("RemoveAllPermissions"):
         records.put_bus(cx, bus._replace(policy=None))
         return {}
-    if bus.policy is None:
-        raise ResourceNotFound("EventBus does not have a policy.")
-    policy = orjson.loads(bus.policy)
+    policy = orjson.loads(bus.policy) if bus.policy is not None else {"Statement": []}
     left = [one for one in policy["Statement"] if one.get("Sid") != request.get("StatementId")]
     if len(left) == len(policy["Statement"]):
         raise ResourceNotFound("Statement with the provided id does not exist.")

@@ -48,8 +48,10 @@ async def create_bus(cx: WaitingContext, declared: Declared) -> Physical:
 async def update_bus(cx: WaitingContext, new: Declared, old: Declared, physical: Physical) -> Physical:
     """Change its settings, policy and tags."""
     properties = new.properties
+    # What the template does not say any more is given empty: what is left out stays.
+    none: dict[str, Any] = {name: type(value)() for name, value in old.properties.items() if name in _BUS_SETTINGS}
     settings = {name: properties[name] for name in _BUS_SETTINGS if properties.get(name)}
-    await cx.call("events", "UpdateEventBus", {"Name": physical.id, **settings})
+    await cx.call("events", "UpdateEventBus", {"Name": physical.id, **none, **settings})
     if properties.get("Policy") != old.properties.get("Policy"):
         await cx.call("events", "RemovePermission", {"EventBusName": physical.id, "RemoveAllPermissions": True})
         await _bus_policy(cx, properties)

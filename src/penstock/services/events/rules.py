@@ -22,6 +22,7 @@ DEFAULT_BUS: Final = "default"
 
 # --- quotas
 REQUEST_BYTES: Final = 1_048_576  # of all entries of one PutEvents (1 MB since 2026): API_PutEvents.html
+DETAIL_TYPE_LENGTH: Final = 128  # characters: API_PutEventsRequestEntry.html
 ENTRY_TIME_BYTES: Final = 14  # what a Time counts: eb-putevent-size.html
 RETRY_ATTEMPTS: Final = 185  # unless the target says otherwise: eb-rule-retry-policy.html
 EVENT_AGE_SECONDS: Final = 86_400
@@ -85,6 +86,9 @@ def entry_error(entry: Mapping[str, Any]) -> tuple[str, str] | None:
     for name in ("Source", "DetailType", "Detail"):
         if not entry.get(name):
             return "InvalidArgument", f"Parameter {name} is not valid. Reason: {name} is a required argument."
+    if len(entry["DetailType"]) > DETAIL_TYPE_LENGTH:
+        reason = f"DetailType is longer than {DETAIL_TYPE_LENGTH} characters."
+        return "InvalidArgument", f"Parameter DetailType is not valid. Reason: {reason}"
     if entry["Source"].startswith("aws."):
         return "NotAuthorizedForSourceException", "Not authorized for the source."
     return None

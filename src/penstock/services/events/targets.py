@@ -44,9 +44,7 @@ def put_targets(cx: Context, request: Request) -> Response:
         )
     count = cx.one("SELECT count(*) FROM events_target WHERE rule = ?", (rule.id,))
     if count is not None and count[0] > TARGETS:
-        raise LimitExceeded(
-            f"The requested resource exceeds the maximum number allowed: {TARGETS} targets of one rule."
-        )
+        raise LimitExceeded("The requested resource exceeds the maximum number allowed.")
     records.put_rule(cx, rule._replace(revision=records.revise(cx, bus)))
     return {"FailedEntryCount": 0, "FailedEntries": []}
 
