@@ -177,7 +177,7 @@ def test_a_target_that_cannot_be_is_refused(events: Any, target: dict[str, Any],
 def test_a_rule_has_a_hundred_targets_at_most(events: Any) -> None:
     events.put_rule(Name="r", EventPattern=PATTERN)
     events.put_targets(Rule="r", Targets=[{"Id": str(number), "Arn": QUEUE} for number in range(100)])
-    with refused("LimitExceededException", "100 targets"):
+    with refused("LimitExceededException", "The requested resource exceeds the maximum number allowed."):
         events.put_targets(Rule="r", Targets=[{"Id": "more", "Arn": QUEUE}])
 
 
