@@ -45,3 +45,16 @@ class InvalidValue(ApiError):
     """A value breaks a rule of AWS's front door, without a shape in the model."""
 
     code = "ValidationError"
+
+
+class PasswordPolicyViolation(ApiError):
+    """A password that the policy does not allow."""
+
+    code = "PasswordPolicyViolationException"
+
+
+class ReportNotPresent(ApiError):
+    """No credential report was made, or the one there was is too old."""
+
+    code = "CredentialReportNotPresentException"
+    status = 410

@@ -30,7 +30,7 @@ def get_user(cx: Context, request: Request) -> Response:
     """A user: the caller, where the request names none."""
     name = request.get("UserName")
     if name is None:
-        name = _caller(cx)
+        name = caller_name(cx)
         if name is None:
             principal = cx.principal
             if not principal.arn.endswith(":root"):
@@ -65,6 +65,8 @@ def delete_user(cx: Context, request: Request) -> Response:
     user = find(cx, "user", request["UserName"])
     if cx.one("SELECT 1 FROM iam_access_key WHERE owner = ?", (user.id,)) is not None:
         raise DeleteConflict("Cannot delete entity, must delete access keys first.")
+    if cx.one("SELECT 1 FROM iam_login WHERE owner = ?", (user.id,)) is not None:
+        raise DeleteConflict("Cannot delete entity, must delete login profile first.")
     return permissions.delete_entity(cx, user)
 
 
@@ -242,11 +244,11 @@ def reset(cx: Context, account: str | None) -> None:
         ("iam_policy_version", "policy", policies),
     ):
         cx.write(f"DELETE FROM {table} WHERE {column} IN ({among})", parameters)
-    for table in ("iam_access_key", "iam_policy", "iam_entity"):
+    for table in ("iam_access_key", "iam_policy", "iam_entity", "iam_account", "iam_login", "iam_provider"):
         cx.write(f"DELETE FROM {table}" + ("" if account is None else " WHERE account = ?"), parameters)
 
 
-def _caller(cx: Context) -> str | None:
+def caller_name(cx: Context) -> str | None:
     """The name of the user who calls, or None."""
     head, _, resource = cx.principal.arn.partition(":user/")
     return resource.rpartition("/")[2] if head.startswith("arn:aws:iam:") and resource else None
@@ -254,7 +256,7 @@ def _caller(cx: Context) -> str | None:
 
 def _owner(cx: Context, request: Request) -> tuple[str, str]:
     """Whose keys a request is about: iam_access_key.owner, and the name in answers."""
-    name = request.get("UserName") or _caller(cx)
+    name = request.get("UserName") or caller_name(cx)
     if name is None:
         if not cx.principal.arn.endswith(":root"):
             raise InvalidValue(_MUST_SAY)
