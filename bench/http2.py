@@ -7,7 +7,6 @@ between two requests is as little as in ``load``.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import select
 import socket
 import struct
@@ -16,7 +15,7 @@ import time
 from hpack import Decoder, Encoder, NeverIndexedHeaderTuple
 
 from bench import servers
-from bench.load import Load
+from bench.load import Load, beside
 from bench.measures import BODY, Bench, Row, queue, sqs_request
 from bench.servers import json_headers
 
@@ -92,16 +91,7 @@ class Connection:
 
 def run(port: int, block: bytes, body: bytes, *, clients: int, seconds: float) -> Load:
     """Send the request again and again, this many at once, from a process of its own."""
-    receiver, sender = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.get_context("fork").Process(
-        target=lambda: sender.send(_drive(port, block, body, clients, seconds))
-    )
-    process.start()
-    load: Load = receiver.recv()
-    process.join()
-    if load.failure:
-        raise RuntimeError(f"the load failed: {load.failure}")
-    return load
+    return beside(lambda: _drive(port, block, body, clients, seconds))
 
 
 def _drive(port: int, block: bytes, body: bytes, clients: int, seconds: float) -> Load:

@@ -59,10 +59,13 @@ def complete(data: bytes) -> bool:
 
 def run(port: int, requests: Sequence[bytes], *, clients: int, seconds: float, count: int | None = None) -> Load:
     """Send the requests round and round from this many connections, in a process of its own."""
+    return beside(lambda: _drive(port, requests, clients, seconds, count))
+
+
+def beside(drive: Callable[[], Load]) -> Load:
+    """Drive a load in a process of its own; RuntimeError when a request of it failed."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.get_context("fork").Process(
-        target=lambda: sender.send(_drive(port, requests, clients, seconds, count))
-    )
+    process = multiprocessing.get_context("fork").Process(target=lambda: sender.send(drive()))
     process.start()
     load: Load = receiver.recv()
     process.join()

@@ -154,6 +154,6 @@ async def test_what_a_template_cannot_have_is_refused_with_its_line(
     platform: Platform, application: Application
 ) -> None:
     application.template.write_text(TEMPLATE.replace("BatchSize: 5", "BatchSize: 5, ProvisionedPollerConfig: {}"))
-    with pytest.raises(Exception, match=r"template.yaml:\d+: .*PayOrders.*ProvisionedPollerConfig"):
+    with pytest.raises(TemplateError, match=r"template.yaml:\d+: .*PayOrders.*ProvisionedPollerConfig"):
         await platform.applications.deploy(application)
     assert await platform.applications.list() == []

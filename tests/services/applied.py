@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any
 
-from penstock.base.names import DEFAULT_ACCOUNT, DEFAULT_REGION
-from penstock.engine.access import root
 from penstock.engine.context import Call, WaitingContext
 from penstock.engine.resource import Declared, Physical, ResourceType
 from penstock.testing.platform import PlatformThread
@@ -18,11 +16,11 @@ class Applied:
     def __init__(self, platform: PlatformThread, service: str) -> None:
         self.platform = platform
         self.service = service
+        self.client = platform.client(service)
 
     def run(self, work: Any) -> Any:
         """Carry out a work on a context of deploy's."""
-        call = Call("self", "Deploy", {}, DEFAULT_ACCOUNT, DEFAULT_REGION, root(DEFAULT_ACCOUNT), "r",
-                    host=self.platform.url.removeprefix("http://"))  # fmt: skip
+        call = Call.own("self", "Deploy", host=self.platform.url.removeprefix("http://"))
 
         async def carry_out() -> Any:
             outcome: Coroutine[Any, Any, Any] = work(WaitingContext(self.platform.platform.parts, call))
@@ -30,9 +28,9 @@ class Applied:
 
         return self.platform.run(carry_out())
 
-    def create(self, type_: str, **properties: Any) -> tuple[Physical, Declared]:
-        """Create a resource."""
-        declared = Declared("Logical", type_, properties, "stack-Logical-ABC", tags={"stack": "orders"})
+    def create(self, type_: str, name: str = "stack-Logical-ABC", **properties: Any) -> tuple[Physical, Declared]:
+        """Create a resource, of this generated name."""
+        declared = Declared("Logical", type_, properties, name, tags={"stack": "orders"})
         return self.run(lambda cx: self.type(type_).create(cx, declared)), declared
 
     def update(self, old: Declared, physical: Physical, **properties: Any) -> Physical:

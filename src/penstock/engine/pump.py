@@ -175,7 +175,7 @@ class _Line:
         batch.deliveries += deliveries
         batch.bytes += sum(record.size for record in records)
         if batch.records:
-            self._run_or_hold(batch, found)
+            self._run_or_hold(batch)
         if found or self.dirty:  # or something came while this was being taken, which it cannot have seen
             self.wake()
         elif later is not None:
@@ -183,7 +183,7 @@ class _Line:
         if not found and not self.batches and not self.throttled:
             self.concurrency = INITIAL_CONCURRENCY
 
-    def _run_or_hold(self, batch: _Batch, found: bool) -> None:
+    def _run_or_hold(self, batch: _Batch) -> None:
         consumer = self.consumer
         full = len(batch.records) >= consumer.batch_size or batch.bytes >= consumer.max_bytes
         if consumer.window_ms == 0 or full or self.stopped:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from penstock.base.errors import ApiError
 from penstock.engine.model import load
 from penstock.testing.platform import PlatformThread
 from tests.coverage.recorder import Recorder
@@ -126,6 +127,6 @@ def test_every_property_of_a_templates_bus_rule_and_policy(platform: PlatformThr
     rule, _ = applied.create("AWS::Events::Rule", EventPattern={"source": ["shop"]}, RoleArn=ROLE, Tags=tags)
     assert events.describe_rule(Name=rule.id)["RoleArn"] == ROLE
     assert tags[0] in events.list_tags_for_resource(ResourceARN=rule.attributes["Arn"])["Tags"]
-    with pytest.raises(Exception, match="does not exist"):
+    with pytest.raises(ApiError, match="does not exist"):
         applied.create("AWS::Events::EventBus", Name="aws.partner/x/y", EventSourceName="aws.partner/x/y")
     recorder.refusal("events", "AWS::Events::EventBus", "EventSourceName")

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
-from penstock.base.names import DEFAULT_ACCOUNT, DEFAULT_REGION
-from penstock.engine.access import root
-from penstock.engine.context import Call, WaitingContext
-from penstock.engine.resource import Declared, Physical, ResourceType
+from penstock.base.errors import ApiError
 from penstock.testing.platform import PlatformThread
+from tests.services.applied import Applied
 
 TRUST = {
     "Version": "2012-10-17",
@@ -22,46 +19,9 @@ WRITE = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s
 BASIC = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
 
 
-class Applied:
-    """Applies resources as ``deploy`` does."""
-
-    def __init__(self, platform: PlatformThread) -> None:
-        self.platform = platform
-        self.iam = platform.client("iam")
-
-    def run(self, work: Any) -> Any:
-        call = Call("self", "Deploy", {}, DEFAULT_ACCOUNT, DEFAULT_REGION, root(DEFAULT_ACCOUNT), "")
-
-        async def carry_out() -> Any:
-            outcome: Coroutine[Any, Any, Any] = work(WaitingContext(self.platform.platform.parts, call))
-            return await outcome
-
-        return self.platform.run(carry_out())
-
-    def create(self, type_: str, name: str, **properties: Any) -> tuple[Physical, Declared]:
-        declared = self.declared(type_, name, properties)
-        return self.run(lambda cx: self.type(type_).create(cx, declared)), declared
-
-    def update(self, old: Declared, physical: Physical, **properties: Any) -> Physical:
-        new = self.declared(old.type, old.generated_name, properties)
-        updated: Physical = self.run(lambda cx: self.type(old.type).update(cx, new, old, physical))
-        return updated
-
-    def delete(self, type_: str, physical: Physical) -> None:
-        self.run(lambda cx: self.type(type_).delete(cx, physical))
-
-    @staticmethod
-    def declared(type_: str, name: str, properties: dict[str, Any]) -> Declared:
-        return Declared("Logical", type_, properties, name, tags={"stack": "orders"})
-
-    def type(self, name: str) -> ResourceType:
-        resources = self.platform.platform.registry.service("iam").resources
-        return next(each for each in resources if each.name == name)
-
-
 @pytest.fixture
 def applied(platform: PlatformThread) -> Applied:
-    return Applied(platform)
+    return Applied(platform, "iam")
 
 
 def test_a_role_is_applied_changed_and_removed_with_its_policies(applied: Applied) -> None:
@@ -74,37 +34,37 @@ def test_a_role_is_applied_changed_and_removed_with_its_policies(applied: Applie
         MaxSessionDuration="7200",
     )
     assert (role.id, role.attributes["Arn"]) == ("orders-role", "arn:aws:iam::000000000000:role/orders-role")
-    found = applied.iam.get_role(RoleName="orders-role")["Role"]
+    found = applied.client.get_role(RoleName="orders-role")["Role"]
     assert (found["MaxSessionDuration"], found["Tags"]) == (7200, [{"Key": "stack", "Value": "orders"}])
     applied.update(
         declared, role, AssumeRolePolicyDocument=TRUST, Policies=[{"PolicyName": "write", "PolicyDocument": WRITE}]
     )
-    assert applied.iam.list_role_policies(RoleName="orders-role")["PolicyNames"] == ["write"]
-    assert applied.iam.list_attached_role_policies(RoleName="orders-role")["AttachedPolicies"] == []
+    assert applied.client.list_role_policies(RoleName="orders-role")["PolicyNames"] == ["write"]
+    assert applied.client.list_attached_role_policies(RoleName="orders-role")["AttachedPolicies"] == []
     applied.delete("AWS::IAM::Role", role)
     applied.delete("AWS::IAM::Role", role)
-    assert applied.iam.list_roles()["Roles"] == []
+    assert applied.client.list_roles()["Roles"] == []
 
 
 def test_a_role_whose_policies_are_wrong_is_not_made_at_all(applied: Applied) -> None:
-    with pytest.raises(Exception, match="must contain actions"):
+    with pytest.raises(ApiError, match="must contain actions"):
         applied.create(
             "AWS::IAM::Role", "orders-role", AssumeRolePolicyDocument=TRUST,
             Policies=[{"PolicyName": "p", "PolicyDocument": {"Statement": [{"Effect": "Allow", "Resource": "*"}]}}],
         )  # fmt: skip
-    assert applied.iam.list_roles()["Roles"] == []
+    assert applied.client.list_roles()["Roles"] == []
 
 
 def test_an_inline_policy_moves_from_role_to_role(applied: Applied) -> None:
     for name in ("one", "two"):
         applied.create("AWS::IAM::Role", name, AssumeRolePolicyDocument=TRUST)
     policy, declared = applied.create("AWS::IAM::Policy", "p-1", PolicyName="read", PolicyDocument=READ, Roles=["one"])
-    assert applied.iam.list_role_policies(RoleName="one")["PolicyNames"] == ["read"]
+    assert applied.client.list_role_policies(RoleName="one")["PolicyNames"] == ["read"]
     policy = applied.update(declared, policy, PolicyName="read", PolicyDocument=WRITE, Roles=["two"])
-    assert applied.iam.list_role_policies(RoleName="one")["PolicyNames"] == []
-    assert applied.iam.get_role_policy(RoleName="two", PolicyName="read")["PolicyDocument"] == WRITE
+    assert applied.client.list_role_policies(RoleName="one")["PolicyNames"] == []
+    assert applied.client.get_role_policy(RoleName="two", PolicyName="read")["PolicyDocument"] == WRITE
     applied.delete("AWS::IAM::Policy", policy)
-    assert applied.iam.list_role_policies(RoleName="two")["PolicyNames"] == []
+    assert applied.client.list_role_policies(RoleName="two")["PolicyNames"] == []
 
 
 def test_a_managed_policy_gains_versions_and_goes_with_its_attachments(applied: Applied) -> None:
@@ -114,10 +74,10 @@ def test_a_managed_policy_gains_versions_and_goes_with_its_attachments(applied: 
     documents = [WRITE, READ, WRITE, READ, WRITE, READ]
     for document in documents:
         policy = applied.update(declared, policy, PolicyDocument=document, Roles=["one"])
-        declared = applied.declared(declared.type, "read", {"PolicyDocument": document, "Roles": ["one"]})
-    assert applied.iam.get_policy(PolicyArn=policy.id)["Policy"]["DefaultVersionId"] == "v7"
+        declared = replace(declared, properties={"PolicyDocument": document, "Roles": ["one"]})
+    assert applied.client.get_policy(PolicyArn=policy.id)["Policy"]["DefaultVersionId"] == "v7"
     applied.delete("AWS::IAM::ManagedPolicy", policy)
-    assert applied.iam.list_attached_role_policies(RoleName="one")["AttachedPolicies"] == []
+    assert applied.client.list_attached_role_policies(RoleName="one")["AttachedPolicies"] == []
 
 
 def test_users_groups_profiles_and_role_policies_are_applied(applied: Applied) -> None:
@@ -132,7 +92,7 @@ def test_users_groups_profiles_and_role_policies_are_applied(applied: Applied) -
         ("RolePolicy", inline), ("InstanceProfile", profile), ("User", user), ("Group", group)
     ):  # fmt: skip
         applied.delete(f"AWS::IAM::{type_}", physical)
-    assert applied.iam.list_users()["Users"] == []
-    assert applied.iam.list_groups()["Groups"] == []
-    assert applied.iam.list_instance_profiles()["InstanceProfiles"] == []
-    assert applied.iam.list_role_policies(RoleName="one")["PolicyNames"] == []
+    assert applied.client.list_users()["Users"] == []
+    assert applied.client.list_groups()["Groups"] == []
+    assert applied.client.list_instance_profiles()["InstanceProfiles"] == []
+    assert applied.client.list_role_policies(RoleName="one")["PolicyNames"] == []
