@@ -21,6 +21,8 @@ _INSERT = (
 )
 _NO_MFA = "leave it out: there are no MFA devices here"
 _KEPT = {"Policy", "PolicyArns", "Tags"}
+_TOKEN_BEGINS = "FQoGZXIvYXdzE"
+_TOKEN_CHARACTERS = 356  # of a session token, unless more are asked for; AWS tells no size
 _KEPT_MS = 86_400_000  # machine ms that a session is remembered after it has expired
 _LATEST_ROLE_SECONDS = 43_200  # MaxSessionDuration that is assumed of a role which does not exist here
 
@@ -183,7 +185,8 @@ def _forget_expired(cx: Context, account: str, now: int) -> None:
 
 
 def _token(cx: Context, at_least: int) -> str:
-    return "IQoJb3JpZ2lu" + cx.names.secret(max(at_least, 356) - 12)
+    """An opaque token that begins as some of AWS's have begun."""
+    return _TOKEN_BEGINS + cx.names.secret(max(at_least, _TOKEN_CHARACTERS) - len(_TOKEN_BEGINS))
 
 
 def _source_identity(cx: Context) -> str | None:
