@@ -44,6 +44,7 @@ app.command(short_help="Everything an event caused, as a tree.")(trace.trace)
 app.command(short_help="Show, freeze, advance or resume time.")(clock.clock)
 app.command(short_help="Delete everything an account has.")(state.reset)
 app.command(hidden=True)(up.serve_detached)
+app.command(hidden=True)(functions.follow_beside)
 
 
 def _print_version(wanted: bool) -> None:

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
@@ -62,8 +62,11 @@ def watch(
     return follow(lines, chosen.name, out), lines
 
 
-def show_edits(lines: Iterable[Mapping[str, Any]], out: Console, alone: AbstractContextManager[Any]) -> None:
+def show_edits(
+    lines: Iterable[Mapping[str, Any]], out: Console, alone: AbstractContextManager[Any] | None = None
+) -> None:
     """Show what edits do, until the server goes away; ``alone`` is held while something is shown."""
+    alone = alone or nullcontext()
     try:
         for line in lines:
             with alone:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import base64
 import itertools
+import json
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
 from penstock.cli.client import Client
-from penstock.cli.find import Account, AsJson, Data, Region, Url, client_for, interruptible, physical
-from penstock.cli.problems import FAILED, NOT_FOUND, WRONG_USE, Problem
+from penstock.cli.find import Account, AsJson, Data, Region, Url, client_for, interruptible, physical, settings_for
+from penstock.cli.problems import FAILED, NOT_FOUND, WRONG_USE, Problem, Unreachable
 from penstock.cli.show import clock_time, console, print_json, print_json_line
 
 LOOK_AGAIN_S: Final = 0.3  # machine seconds between two looks at what was logged
@@ -155,6 +157,27 @@ def follow_logs(
         for old in list(itertools.islice(recent, max(len(recent) - _REMEMBERED, 0))):
             del recent[old]
         wait(LOOK_AGAIN_S)
+
+
+def latest(client: Client) -> tuple[int, list[str]]:
+    """The time of the last line there is, and the ids of the lines around it: what ``follow_logs`` goes on from."""
+    shown = list(read_logs(client, None, None, since=0))
+    last = max((line["timestamp"] for line in shown), default=0)
+    return last, [line["eventId"] for line in shown if line["timestamp"] >= last - LOOK_BACK_MS]
+
+
+def follow_beside(url: str) -> None:
+    """Show what all functions log until the server goes away: what ``up`` runs in a process of its own.
+
+    Standard input says from where on: a JSON list of what ``latest`` gives.
+    """
+    settings = settings_for(Path("/"))
+    client = Client(url, account=settings.account, region=settings.region, keys=settings.access_keys)
+    show = Lines(named=True).show
+    with interruptible(), suppress(Unreachable):
+        since, seen = json.load(sys.stdin)
+        for line in follow_logs(client, None, None, since, set(seen)):
+            show(line)
 
 
 def _wanted(line: dict[str, Any], functions: list[str]) -> bool:

@@ -25,8 +25,8 @@ from penstock.cli import deployments
 from penstock.cli.client import Client
 from penstock.cli.deployments import choose
 from penstock.cli.find import Account, Data, Region, interruptible, settings_for
-from penstock.cli.functions import Lines, follow_logs, read_logs
-from penstock.cli.problems import TOO_LONG, WRONG_USE, Problem
+from penstock.cli.functions import Lines, follow_logs, latest
+from penstock.cli.problems import INTERRUPTED, TOO_LONG, WRONG_USE, Problem
 from penstock.cli.show import console, print_json
 from penstock.deploy.samconfig import Found
 from penstock.settings import Settings, as_environment
@@ -169,26 +169,45 @@ def _join(wish: Wish, owner: dict[str, Any]) -> int:
 
 
 def _serve(wish: Wish) -> int:
-    """Be the server; the session beside it deploys and follows the log."""
+    """Be the server; the session beside it deploys, and a process of its own shows the log."""
     # Imported only here: it takes as long as everything else together, and no other command needs it.
     serve: Callable[..., int] = importlib.import_module("penstock.cli.serve").serve
+    followers: list[subprocess.Popen[str]] = []
+    deployed = threading.Event()
 
     def session(platform: Any) -> int:
         client = wish.client(platform.url)
         _show_server(wish, platform.health())
         edits = _deploy(wish, client)
+        deployed.set()
         if wish.follow:
+            beginning = latest(client)
             wish.out.print(
                 "Following the log. Ctrl-C stops the server" + _kept(wish.settings), style="dim", markup=False
             )
-            _follow(wish, client, edits)
-        else:
-            threading.Event().wait()
+            followers.append(_follower(wish.settings, client.url, beginning))
+            deployments.show_edits(edits, wish.out)
+        threading.Event().wait()
         return 0
 
     code = serve(wish.settings, session)
+    for follower in followers:
+        follower.terminate()
+        follower.wait()
     wish.out.print("Stopped" + _kept(wish.settings), style="dim", markup=False)
-    return code
+    return code if code or deployed.is_set() else INTERRUPTED
+
+
+def _follower(settings: Settings, url: str, beginning: tuple[int, list[str]]) -> subprocess.Popen[str]:
+    """A process that shows the log: what a busy application says costs its server nothing but the reading."""
+    follower = subprocess.Popen(
+        [sys.executable, "-m", "penstock", "follow-beside", url], stdin=subprocess.PIPE, text=True,
+        env=as_environment(settings), cwd="/",
+    )  # fmt: skip
+    assert follower.stdin is not None
+    json.dump(beginning, follower.stdin)
+    follower.stdin.close()
+    return follower
 
 
 def _kept(settings: Settings) -> str:
@@ -293,9 +312,8 @@ def _follow(wish: Wish, client: Client, edits: Iterator[Mapping[str, Any]]) -> N
     """Show what functions log from now on, and what edits do, for ever."""
     alone = threading.Lock()
     threading.Thread(target=deployments.show_edits, args=(edits, wish.out, alone), name="edits", daemon=True).start()
-    shown = list(read_logs(client, None, None, since=0))
-    last = max((line["timestamp"] for line in shown), default=0)
+    last, seen = latest(client)
     lines = Lines(named=True)
-    for line in follow_logs(client, None, None, last, {line["eventId"] for line in shown}):
+    for line in follow_logs(client, None, None, last, set(seen)):
         with alone:
             lines.show(line)

@@ -157,19 +157,30 @@ class Applications:
         def say(text: str) -> None:
             tell(Progress(application.name, "BUILDING", message=text))
 
-        return await self._prepare_template(
-            Wish(
-                template=application.template.absolute(),
-                given=application.parameters,
-                workshop=self._workshop(),
-                account=application.account,
-                region=application.region,
-                stack_name=application.name,
-                stack_id=stack.arn,
-            ),
-            say,
-            lambda draft: self._review(application, stack, draft),
+        wish = Wish(
+            template=application.template.absolute(),
+            given=application.parameters,
+            workshop=self._workshop(),
+            account=application.account,
+            region=application.region,
+            stack_name=application.name,
+            stack_id=stack.arn,
         )
+        preparing_it = self._prepare_template(wish, say, lambda draft: self._review(application, stack, draft))
+        return await self._unless_closing(preparing_it, application.name)
+
+    async def _unless_closing(self, work: Awaitable[Prepared], name: str) -> Prepared:
+        """The work's result; TemplateError as soon as the platform is about to close: builds may take long."""
+        task, closing = asyncio.ensure_future(work), asyncio.ensure_future(self._closing.wait())
+        try:
+            await asyncio.wait((task, closing), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise TemplateError(f"the server was stopped before {name} was built; nothing changed: run it again")
+            return task.result()
+        finally:
+            task.cancel()
+            closing.cancel()
+            await asyncio.gather(task, closing, return_exceptions=True)
 
     def _review(self, application: Application, stack: Stack, draft: Prepared) -> list[Problem]:
         """All that is wrong with a template, before anything of it is built or made."""
@@ -210,7 +221,7 @@ class Applications:
         tell(Progress(stack.name, stack.status, message=_summary(steps)))
         deployment = Deployment(actor, prepared, checked, steps, scope, current)
         outputs = await deployment.apply()
-        await asyncio.to_thread(self._sweep, await self._packages_in_use())
+        await self._sweep()
         return _result(stack, outputs, deployment, checked, prepared)
 
     async def _recover(self, stack: Stack, tell: Tell) -> None:
@@ -387,7 +398,7 @@ class Applications:
             self._parts.work.end(ticket)
 
     def close(self) -> None:
-        """End every watch: the platform is about to close."""
+        """End every watch, and what is still being built: the platform is about to close."""
         self._closing.set()
 
     def package(self, key: str) -> Path:
@@ -423,13 +434,23 @@ class Applications:
 
         return await self._parts.store.transact(used)
 
-    def _sweep(self, used: set[str]) -> None:
+    async def _sweep(self) -> None:
         """Remove packages that no resource has any more, unless another deployment may be about to use them."""
-        if self._turns.under_way > 1:
-            return
-        for path in self._code.glob("*.zip"):
-            if path.stem not in used:
-                path.unlink(missing_ok=True)
+        async with self._turns.alone() as alone:
+            if not alone:
+                return
+            used = await self._packages_in_use()
+
+            def sweep() -> None:
+                for path in self._code.glob("*.zip"):
+                    if path.stem not in used:
+                        path.unlink(missing_ok=True)
+
+            sweeping = asyncio.ensure_future(asyncio.to_thread(sweep))
+            try:
+                await asyncio.shield(sweeping)
+            finally:
+                await sweeping  # a thread cannot be ended: nobody begins before it has
 
 
 def _existing(row: Resource, stack: Stack) -> plan.Existing:

@@ -26,6 +26,7 @@ class Turns:
     def __init__(self) -> None:
         self._locks: dict[tuple[str, str, str], asyncio.Lock] = {}
         self._turns: dict[asyncio.Task[Any], _Turn] = {}
+        self._gate = asyncio.Lock()  # every turn passes it, so that none begins while somebody is alone
 
     @asynccontextmanager
     async def take(self, account: str, region: str, name: str) -> AsyncIterator[None]:
@@ -35,6 +36,8 @@ class Turns:
         turn = self._turns[task] = _Turn(account)
         try:
             async with self._locks.setdefault((account, region, name), asyncio.Lock()):
+                async with self._gate:
+                    pass
                 yield
         except asyncio.CancelledError:
             if not turn.stopped:
@@ -54,7 +57,8 @@ class Turns:
         for _, turn in found:
             await turn.ended.wait()
 
-    @property
-    def under_way(self) -> int:
-        """How many applications are being changed now."""
-        return sum(lock.locked() for lock in self._locks.values())
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[bool]:
+        """Whether nobody but the caller, whose turn it is, changes an application; while this lasts nobody begins."""
+        async with self._gate:
+            yield sum(lock.locked() for lock in self._locks.values()) <= 1
