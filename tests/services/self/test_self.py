@@ -74,6 +74,25 @@ def test_an_advance_says_by_how_much_or_until_when(own: Client) -> None:
             own.own("POST", "/clock/advance", body)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "words"),
+    [
+        ("POST", "/reset", {"acount": "000000000000"}, "acount: no such setting of Reset. Settings are account"),
+        ("GET", "/quiet?acount=000000000000", None, "acount: no such setting of GetQuiet. Settings are account"),
+        ("POST", "/clock/freeze", {"at": 1}, "at: no such setting of FreezeClock. It has none: leave it out."),
+        ("POST", "/clock/advance", {"bySeconds": 1, "a": 1, "b": 1}, "a, b: no such setting of AdvanceClock"),
+    ],
+)
+def test_a_misspelt_setting_is_refused_and_does_nothing(
+    own: Client, platform: PlatformThread, method: str, path: str, body: Any, words: str
+) -> None:
+    queue(platform, "orders")
+    with pytest.raises(Problem, match=words):
+        own.own(method, path, body)
+    assert own.own("GET", "/clock")["frozen"] is False
+    assert len(platform.client("sqs").list_queues()["QueueUrls"]) == 1
+
+
 def test_a_delayed_message_is_not_under_way_but_next(own: Client, platform: PlatformThread) -> None:
     platform.freeze()
     url = queue(platform, "later")

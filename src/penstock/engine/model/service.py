@@ -135,6 +135,11 @@ class ServiceModel:
         return list(self._operations_raw)
 
     @property
+    def strict(self) -> bool:
+        """Whether members that the model does not know are refused: no model of AWS says so, Penstock's own does."""
+        return self.metadata.get("unknownMembers") == "refused"
+
+    @property
     def protocols(self) -> tuple[str, ...]:
         """The protocols the model names, its first choice first: json, rest-json, query, smithy-rpc-v2-cbor…"""
         first: str = self.metadata["protocol"]

@@ -10,11 +10,12 @@ from typing import Any
 
 import orjson
 
+from penstock.base.errors import ValidationError
 from penstock.engine.body import FileBody
 from penstock.engine.model import Member, OperationModel, ServiceModel
 from penstock.engine.model.check import SerializationError
 from penstock.wire.protocols.aws_json import json_events, parse_json
-from penstock.wire.protocols.bindings import AnswerHeaders, request_reader
+from penstock.wire.protocols.bindings import AnswerHeaders, parse_query, request_reader
 from penstock.wire.protocols.eventstream import CONTENT_TYPE, EventCodec
 from penstock.wire.protocols.json_values import Convert, Readers, Writers, structure_reader
 from penstock.wire.protocols.protocol import (
@@ -61,7 +62,7 @@ class RestJson:
                 bound(request, labels, out)
             return out
 
-        return decode
+        return _strictly(operation, decode) if operation.service.strict else decode
 
     def _encoder(self, operation: OperationModel) -> Encode:
         use, status = operation.output, operation.status
@@ -103,6 +104,28 @@ class RestJson:
         if not any(name in members for name in ("message", "Message")):
             members["message"] = failure.message
         return Response(failure.status, headers, orjson.dumps(members), "application/json")
+
+
+def _strictly(operation: OperationModel, decode: Decode) -> Decode:
+    """A decoder that refuses names the operation does not have: one misspelt would mean "everything" otherwise."""
+    members = operation.input_members.values()
+    asked = {member.wire_name for member in members if member.location == "querystring"}
+    told = {member.wire_name for member in members if member.location is None}
+
+    def strict(request: Request, labels: Labels, form: Form) -> dict[str, Any]:
+        body = parse_json(body_of(request)) if request.body else {}
+        # A signature may stand in the query, too.
+        names = [name for name, _ in parse_query(request.query) if name not in asked and not name.startswith("X-Amz-")]
+        names += [name for name in (body if isinstance(body, dict) else ()) if name not in told]
+        if names:
+            known = ", ".join(sorted(asked | told))
+            raise ValidationError(
+                f"{', '.join(names)}: no such setting of {operation.name}. "
+                + (f"Settings are {known}: correct the name." if known else "It has none: leave it out.")
+            )
+        return decode(request, labels, form)
+
+    return strict
 
 
 def _unless_given(headers: list[tuple[str, str]], content_type: str) -> str:
