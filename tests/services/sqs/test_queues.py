@@ -96,7 +96,7 @@ def test_unknown_attributes_are_named(sqs: Alone) -> None:
     error = sqs.fails("GetQueueAttributes", QueueUrl=url, AttributeNames=["QueueArn", "nothing"])
     assert (error.code, error.message) == ("InvalidAttributeName", "Unknown Attribute nothing.")
     assert sqs.call("GetQueueAttributes", QueueUrl=url) == {}
-    assert sqs.call("GetQueueAttributes", QueueUrl=url, AttributeNames=["Policy"]) == {"Attributes": {}}
+    assert sqs.call("GetQueueAttributes", QueueUrl=url, AttributeNames=["Policy"]) == {}
 
 
 @pytest.mark.parametrize("url", ["http://whatever", "http://localhost/000000000000/other", "other", ""])
@@ -166,13 +166,13 @@ def test_permissions_are_statements_of_the_policy(sqs: Alone) -> None:
     url = sqs.queue("q")
 
     def policy() -> dict[str, object] | None:
-        told = sqs.call("GetQueueAttributes", QueueUrl=url, AttributeNames=["Policy"])["Attributes"]
-        return json.loads(told["Policy"]) if told else None
+        told = sqs.call("GetQueueAttributes", QueueUrl=url, AttributeNames=["Policy"])
+        return json.loads(told["Attributes"]["Policy"]) if told else None
 
     accounts = ["111111111111", "222222222222"]
     sqs.call("AddPermission", QueueUrl=url, Label="one", AWSAccountIds=accounts, Actions=["ReceiveMessage"])
     assert policy() == {
-        "Version": "2012-10-17",
+        "Version": "2008-10-17",
         "Id": "arn:aws:sqs:us-east-1:000000000000:q/SQSDefaultPolicy",
         "Statement": [{
             "Sid": "one", "Effect": "Allow",
@@ -186,10 +186,12 @@ def test_permissions_are_statements_of_the_policy(sqs: Alone) -> None:
     error = sqs.fails("AddPermission", Label="two", Actions=["SendMessage"] * 8, **request)
     assert (error.code, error.status) == ("OverLimit", 403)
     assert sqs.fails("AddPermission", Label="two", Actions=["DeleteQueue"], **request).code == "InvalidParameterValue"
+    error = sqs.fails("RemovePermission", QueueUrl=url, Label="two")
+    assert error.message == "Value two for parameter Label is invalid. Reason: can't find label on existing policy."
     sqs.call("RemovePermission", QueueUrl=url, Label="one")
     assert policy() is None
     error = sqs.fails("RemovePermission", QueueUrl=url, Label="one")
-    assert error.message == "Value one for parameter Label is invalid. Reason: can't find label on existing policy."
+    assert error.message == "Value one for parameter Label is invalid. Reason: can't find label."
 
 
 def test_a_redrive_policy_needs_a_dead_letter_queue_that_fits_and_allows_it(sqs: Alone) -> None:

@@ -51,7 +51,7 @@ def add_permission(cx: Context, request: Request) -> Response:
     if not accounts or not all(re.fullmatch(r"\d{12}", account) for account in accounts):
         raise _invalid(f"[{', '.join(accounts)}]", "PrincipalId", "Unable to verify.")
     policy = orjson.loads(queue.kept.get("Policy") or "null") or {
-        "Version": "2012-10-17", "Id": f"{queue.arn}/SQSDefaultPolicy", "Statement": [],
+        "Version": "2008-10-17", "Id": f"{queue.arn}/SQSDefaultPolicy", "Statement": [],
     }  # fmt: skip
     statements = _statements(policy)
     if any(statement.get("Sid") == label for statement in statements):
@@ -85,7 +85,7 @@ def remove_permission(cx: Context, request: Request) -> Response:
     statements = _statements(policy)
     left = [statement for statement in statements if statement.get("Sid") != label]
     if len(left) == len(statements):
-        raise _invalid(label, "Label", "can't find label on existing policy.")
+        raise _invalid(label, "Label", f"can't find label{' on existing policy' if statements else ''}.")
     policy["Statement"] = left
     change_attributes(cx, queue, {"Policy": orjson.dumps(policy).decode() if left else ""})
     return {}

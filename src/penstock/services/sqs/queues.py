@@ -209,9 +209,8 @@ def _attributes(queue: Queue, names: frozenset[str], counted: Counts | None) -> 
         told["ApproximateNumberOfMessages"] = str(counted.visible)
         told["ApproximateNumberOfMessagesNotVisible"] = str(counted.held)
         told["ApproximateNumberOfMessagesDelayed"] = str(counted.delayed)
-    if not names:
-        return {}
-    return {"Attributes": {name: value for name, value in told.items() if name in names}}
+    asked = {name: value for name, value in told.items() if name in names}
+    return {"Attributes": asked} if asked else {}
 
 
 @operation(kept=_KEPT)

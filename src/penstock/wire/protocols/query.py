@@ -27,6 +27,10 @@ _CODES: Mapping[str, str] = {
     "UnrecognizedClientException": "InvalidClientTokenId",
     "ExpiredTokenException": "ExpiredToken",
 }
+# Sentences of SQS that are others here, as AWS was recorded (localstack/localstack, test_sqs.snapshot.json).
+_MESSAGES: Mapping[str, str] = {
+    "AWS.SimpleQueueService.NonExistentQueue": "The specified queue does not exist for this wsdl version.",
+}
 _LEAF = ""  # where a name is both a value and a prefix of others, its value stands under this key
 
 
@@ -176,10 +180,11 @@ class Query:
     def failure(self, failure: Failure, service: ServiceModel | None, request_id: str) -> Response:
         """An ErrorResponse document."""
         namespace = f' xmlns="{namespace_of(query_model(service))}"' if service is not None else ""
+        code = failure.code_in(_CODES)
         out = [
             f'<?xml version="1.0"?>\n<ErrorResponse{namespace}><Error>',
             f"<Type>{'Sender' if failure.sender else 'Receiver'}</Type>",
-            f"<Code>{escape(failure.code_in(_CODES))}</Code><Message>{escape(failure.message)}</Message>",
+            f"<Code>{escape(code)}</Code><Message>{escape(_MESSAGES.get(code, failure.message))}</Message>",
         ]
         write_error_fields(out, failure)
         out.append(f"</Error><RequestId>{request_id}</RequestId></ErrorResponse>")
