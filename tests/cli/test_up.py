@@ -166,3 +166,49 @@ def test_asking_for_help_does_not_import_the_platform() -> None:
     code = "import sys, penstock.cli.app; print({'penstock.platform', 'botocore', 'uvloop'} & set(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=True)
     assert ran.stdout.strip() == "set()"
+
+
+def test_ctrl_c_ends_a_build_at_once_and_says_that_it_did_not_deploy(folder: Path, tmp_path: Path) -> None:
+    tools, code = tmp_path / "bin", folder / "code"
+    tools.mkdir()
+    (tools / "uv").write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 600\n")
+    (tools / "uv").chmod(0o755)
+    code.mkdir()
+    (code / "app.py").write_text("def f(event, context): pass\n")
+    (code / "requirements.txt").write_text("slow==1\n")
+    (folder / "template.yaml").write_text("""
+Transform: AWS::Serverless-2016-10-31
+Resources:
+  F: {Type: AWS::Serverless::Function, Properties: {Runtime: python3.12, Handler: app.f, CodeUri: code}}
+""")
+    paths = {**environment(), "PATH": f"{tools}:{os.environ['PATH']}", "PENSTOCK_CACHE": str(tmp_path / "cache")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "penstock", "up", "--port", "0", "--json"], cwd=folder, env=paths, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "installing" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=6)
+    assert process.returncode == 130 and "the state is kept" in rest and "Traceback" not in rest
+
+
+def test_the_log_in_the_foreground_shows_what_a_long_run_said_at_its_beginning(folder: Path) -> None:
+    process, said = start(folder, "--port", "0")
+    assert process.stdout is not None
+    url = said[0].split()[1]
+    logs = boto3.client("logs", endpoint_url=url, region_name="us-east-1", aws_access_key_id="000000000000",
+                        aws_secret_access_key="x")  # fmt: skip
+    logs.create_log_group(logGroupName="/aws/lambda/slow")
+    logs.create_log_stream(logGroupName="/aws/lambda/slow", logStreamName="s")
+    now = int(Client(url, account="000000000000", region="us-east-1").own("GET", "/clock")["now"] * 1000)
+    for at, message in ((now, "newest"), (now - 60_000, "a minute ago")):
+        logs.put_log_events(
+            logGroupName="/aws/lambda/slow", logStreamName="s", logEvents=[{"timestamp": at, "message": message}]
+        )  # fmt: skip
+    lines = [process.stdout.readline().rstrip("\n") for _ in range(2)]
+    assert [line.split("slow")[1].strip() for line in lines] == ["newest", "a minute ago"]
+    finish(process, signal.SIGTERM)
+    assert process.returncode == 0

@@ -13,7 +13,7 @@ import pytest
 from penstock.base.clock import MachineClock, PlatformClock
 from penstock.base.errors import ApiError
 from penstock.base.names import Names
-from penstock.deploy.applications import Application, Applications, Progress, Result
+from penstock.deploy.applications import Application, Applications, Prepare, Progress, Result
 from penstock.deploy.prepare import prepare
 from penstock.deploy.preparing import Prepared, Review, Wish
 from penstock.engine.access import Keys
@@ -165,6 +165,7 @@ class Shelf:
         self.data = folder / "data"
         self.tasks: list[asyncio.Task[Any]] = []
         self.progress: list[Progress] = []
+        self.prepare: Prepare = _prepare_here  # a test may have it done otherwise
 
     def open(self) -> None:
         self.data.mkdir(parents=True, exist_ok=True)
@@ -181,7 +182,10 @@ class Shelf:
             spawn=self.spawn, environments=nothing, pump=nothing, tokens=nothing, quiet=nothing, control=nothing,
             blobs=Blobs(self.data / "blobs"),
         )  # fmt: skip
-        self.applications = Applications(self.parts, registry, data=self.data, prepare=_prepare_here)
+        self.applications = Applications(self.parts, registry, data=self.data, prepare=self._prepare)
+
+    async def _prepare(self, wish: Wish, say: Callable[[str], None], review: Review) -> Prepared:
+        return await self.prepare(wish, say, review)
 
     def spawn(self, work: Coroutine[Any, Any, Any], what: str) -> None:
         self.tasks.append(asyncio.get_running_loop().create_task(work, name=what))

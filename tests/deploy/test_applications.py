@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from penstock.base.errors import TemplateError
+from penstock.deploy.preparing import Prepared
 from tests.deploy.small_types import Shelf, an_empty_shelf, shelf
 
 __all__ = ["an_empty_shelf"]
@@ -203,6 +204,26 @@ async def test_a_deployment_that_is_faster_than_the_taking_up_is_not_undone_by_i
         await asyncio.gather(*opened.tasks)
         assert (await opened.applications.describe("app"))["state"] == "CREATE_COMPLETE"
         assert await opened.boxes() == {"Box": (3, "first")}
+
+
+async def test_a_server_that_closes_ends_what_is_still_being_built(an_empty_shelf: Shelf) -> None:
+    building, ended = asyncio.Event(), asyncio.Event()
+
+    async def build(*_: object) -> Prepared:
+        building.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        raise AssertionError("nothing ends it but the server")
+
+    an_empty_shelf.prepare = build
+    deployment = asyncio.create_task(an_empty_shelf.deploy(TWO))
+    await building.wait()
+    an_empty_shelf.applications.close()
+    with pytest.raises(TemplateError, match="the server was stopped before app was built; nothing changed"):
+        await deployment
+    assert ended.is_set() and await an_empty_shelf.applications.list() == []
 
 
 async def test_a_reset_ends_the_deployments_of_its_account_where_they_stand(an_empty_shelf: Shelf) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import itertools
-import json
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -20,8 +18,6 @@ from penstock.cli.problems import FAILED, NOT_FOUND, WRONG_USE, Problem, Unreach
 from penstock.cli.show import clock_time, console, print_json, print_json_line
 
 LOOK_AGAIN_S: Final = 0.3  # machine seconds between two looks at what was logged
-LOOK_BACK_MS: Final = 2_000  # lines may be stored this much after the time they carry
-_REMEMBERED: Final = 10_000  # lines of the last moments, not to be shown twice
 _GROUP: Final = "/aws/lambda/"
 _FUNCTION: Final = "AWS::Lambda::Function"
 _FUNCTION_ERROR: Final = "X-Amz-Function-Error"
@@ -104,13 +100,13 @@ def logs(
     client = client_for(url, data, account, region)
     functions = [physical(client, each, _FUNCTION) or each for each in functions or ()]
     show = _show_json if as_json else Lines(len(functions) != 1).show
+    place = newest(client) if follow else ""
     found = sorted(read_logs(client, functions, pattern, since=0), key=lambda line: line["timestamp"])
     for line in found[-lines:] if lines else ():
         show(line)
     if follow:
         with interruptible():
-            last = max((line["timestamp"] for line in found), default=0)
-            for line in follow_logs(client, functions, pattern, last, {line["eventId"] for line in found}):
+            for line in follow_logs(client, functions, pattern, place, {line["eventId"] for line in found}):
                 show(line)
 
 
@@ -139,44 +135,35 @@ def read_logs(client: Client, functions: list[str] | None, pattern: str | None, 
             request["nextToken"] = answer["nextToken"]
 
 
+def newest(client: Client) -> str:
+    """Where ``follow_logs`` goes on from, so that nothing but what comes from now on is shown."""
+    place: str = client.own("GET", "/logs")["next"]
+    return place
+
+
 def follow_logs(
-    client: Client, functions: list[str] | None, pattern: str | None, since: int, seen: set[str],
+    client: Client, functions: list[str] | None, pattern: str | None, place: str, seen: Container[str] = (),
     wait: Callable[[float], object] | None = None,
 ) -> Iterator[dict[str, Any]]:  # fmt: skip
-    """Log lines as they come, for ever. ``seen`` are ids of lines that were shown."""
+    """Log lines as they are written, for ever; a run's are when it ends. ``seen`` are ids of lines to leave out."""
     wait = wait or threading.Event().wait
-    recent = dict.fromkeys(seen)
     while True:
-        start = max(since - LOOK_BACK_MS, 0)
-        for line in sorted(read_logs(client, None, pattern, start), key=lambda line: line["timestamp"]):
-            if line["eventId"] in recent or (functions and not _wanted(line, functions)):
-                continue
-            recent[line["eventId"]] = None
-            since = max(since, line["timestamp"])
-            yield line
-        for old in list(itertools.islice(recent, max(len(recent) - _REMEMBERED, 0))):
-            del recent[old]
-        wait(LOOK_AGAIN_S)
+        answer = client.own("GET", "/logs", after=place, filter=pattern)
+        for line in answer["lines"]:
+            if line["eventId"] not in seen and (not functions or _wanted(line, functions)):
+                yield line
+        place = answer["next"]
+        if not answer["more"]:
+            wait(LOOK_AGAIN_S)
 
 
-def latest(client: Client) -> tuple[int, list[str]]:
-    """The time of the last line there is, and the ids of the lines around it: what ``follow_logs`` goes on from."""
-    shown = list(read_logs(client, None, None, since=0))
-    last = max((line["timestamp"] for line in shown), default=0)
-    return last, [line["eventId"] for line in shown if line["timestamp"] >= last - LOOK_BACK_MS]
-
-
-def follow_beside(url: str) -> None:
-    """Show what all functions log until the server goes away: what ``up`` runs in a process of its own.
-
-    Standard input says from where on: a JSON list of what ``latest`` gives.
-    """
+def follow_beside(url: str, place: str) -> None:
+    """Show what all functions log until the server goes away: what ``up`` runs in a process of its own."""
     settings = settings_for(Path("/"))
     client = Client(url, account=settings.account, region=settings.region, keys=settings.access_keys)
     show = Lines(named=True).show
     with interruptible(), suppress(Unreachable):
-        since, seen = json.load(sys.stdin)
-        for line in follow_logs(client, None, None, since, set(seen)):
+        for line in follow_logs(client, None, None, place):
             show(line)
 
 

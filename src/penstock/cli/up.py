@@ -25,7 +25,7 @@ from penstock.cli import deployments
 from penstock.cli.client import Client
 from penstock.cli.deployments import choose
 from penstock.cli.find import Account, Data, Region, interruptible, settings_for
-from penstock.cli.functions import Lines, follow_logs, latest
+from penstock.cli.functions import Lines, follow_logs, newest
 from penstock.cli.problems import INTERRUPTED, TOO_LONG, WRONG_USE, Problem
 from penstock.cli.show import console, print_json
 from penstock.deploy.samconfig import Found
@@ -172,7 +172,7 @@ def _serve(wish: Wish) -> int:
     """Be the server; the session beside it deploys, and a process of its own shows the log."""
     # Imported only here: it takes as long as everything else together, and no other command needs it.
     serve: Callable[..., int] = importlib.import_module("penstock.cli.serve").serve
-    followers: list[subprocess.Popen[str]] = []
+    followers: list[subprocess.Popen[bytes]] = []
     deployed = threading.Event()
 
     def session(platform: Any) -> int:
@@ -181,11 +181,11 @@ def _serve(wish: Wish) -> int:
         edits = _deploy(wish, client)
         deployed.set()
         if wish.follow:
-            beginning = latest(client)
+            place = newest(client)
             wish.out.print(
                 "Following the log. Ctrl-C stops the server" + _kept(wish.settings), style="dim", markup=False
             )
-            followers.append(_follower(wish.settings, client.url, beginning))
+            followers.append(_follower(wish.settings, client.url, place))
             deployments.show_edits(edits, wish.out)
         threading.Event().wait()
         return 0
@@ -198,16 +198,12 @@ def _serve(wish: Wish) -> int:
     return code if code or deployed.is_set() else INTERRUPTED
 
 
-def _follower(settings: Settings, url: str, beginning: tuple[int, list[str]]) -> subprocess.Popen[str]:
-    """A process that shows the log: what a busy application says costs its server nothing but the reading."""
-    follower = subprocess.Popen(
-        [sys.executable, "-m", "penstock", "follow-beside", url], stdin=subprocess.PIPE, text=True,
+def _follower(settings: Settings, url: str, place: str) -> subprocess.Popen[bytes]:
+    """A process that shows the log from a place on: what a busy application says costs its server little."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "penstock", "follow-beside", url, place], stdin=subprocess.DEVNULL,
         env=as_environment(settings), cwd="/",
     )  # fmt: skip
-    assert follower.stdin is not None
-    json.dump(beginning, follower.stdin)
-    follower.stdin.close()
-    return follower
 
 
 def _kept(settings: Settings) -> str:
@@ -312,8 +308,7 @@ def _follow(wish: Wish, client: Client, edits: Iterator[Mapping[str, Any]]) -> N
     """Show what functions log from now on, and what edits do, for ever."""
     alone = threading.Lock()
     threading.Thread(target=deployments.show_edits, args=(edits, wish.out, alone), name="edits", daemon=True).start()
-    last, seen = latest(client)
     lines = Lines(named=True)
-    for line in follow_logs(client, None, None, last, set(seen)):
+    for line in follow_logs(client, None, None, newest(client)):
         with alone:
             lines.show(line)

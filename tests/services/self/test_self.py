@@ -55,6 +55,46 @@ def test_the_api_describes_itself_as_openapi_and_as_a_page(own: Client) -> None:
         assert b"AdvanceClock" in answer.read()
 
 
+# --- logs
+
+
+def test_log_lines_come_in_the_order_in_which_they_are_written(own: Client, platform: PlatformThread) -> None:
+    logs = platform.client("logs")
+    now = platform.platform.clock.now()
+    for group in ("one", "two"):
+        logs.create_log_group(logGroupName=group)
+        logs.create_log_stream(logGroupName=group, logStreamName="s")
+
+    def say(group: str, at: int, message: str) -> None:
+        logs.put_log_events(
+            logGroupName=group, logStreamName="s", logEvents=[{"timestamp": at, "message": message}]
+        )  # fmt: skip
+
+    say("one", now, "before")
+    begin = own.own("GET", "/logs")
+    assert begin["lines"] == []
+    say("one", now, "late news")
+    say("two", now - 60_000, "ERROR of a minute ago")
+    answer = own.own("GET", "/logs", after=begin["next"])
+    assert [(line["logGroupName"], line["message"]) for line in answer["lines"]] == [
+        ("one", "late news"), ("two", "ERROR of a minute ago"),
+    ]  # fmt: skip
+    [found] = logs.filter_log_events(logGroupName="two")["events"]
+    assert answer["lines"][1]["eventId"] == found["eventId"] and answer["more"] is False
+    errors = own.own("GET", "/logs", after=begin["next"], filter="ERROR")
+    assert [line["message"] for line in errors["lines"]] == ["ERROR of a minute ago"]
+    assert errors["next"] == answer["next"]
+    assert own.own("GET", "/logs", after=answer["next"])["lines"] == []
+    other = Client(platform.url, account="111122223333", region="us-east-1")
+    assert other.own("GET", "/logs", after=begin["next"])["lines"] == []
+
+
+@pytest.mark.parametrize("wrong", [{"after": "there"}, {"after": "1", "filter": "{ $.a"}])
+def test_a_place_or_filter_that_is_none_is_refused(own: Client, wrong: dict[str, str]) -> None:
+    with pytest.raises(Problem, match="no place in the logs|Invalid filter pattern"):
+        own.own("GET", "/logs", **wrong)
+
+
 # --- clock, quiet
 
 

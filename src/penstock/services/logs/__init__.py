@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from penstock.engine.operation import operations_of
 from penstock.engine.service import Service
-from penstock.services.logs import events, groups, policies, retention, streams, writing
+from penstock.services.logs import events, following, groups, policies, retention, streams, writing
 from penstock.services.logs.resources import RESOURCES
 from penstock.services.logs.target import GroupTarget
 
 SERVICE = Service(
     "logs",
-    operations_of(groups, streams, events, writing, policies),
+    operations_of(groups, streams, events, following, writing, policies),
     model="logs",
     target=GroupTarget(),
     resources=RESOURCES,

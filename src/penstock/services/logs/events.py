@@ -69,7 +69,7 @@ async def filter_log_events(cx: WaitingContext, request: Request) -> Response:
     names, prefix = request.get("logStreamNames"), request.get("logStreamNamePrefix")
     if names is not None and prefix is not None:
         raise InvalidParameter("logStreamNames and logStreamNamePrefix are mutually exclusive: pass one of them.")
-    pattern = _compiled(request.get("filterPattern") or "")
+    pattern = compiled(request.get("filterPattern") or "")
     start, end = request.get("startTime") or 0, request.get("endTime")
     token = request.get("nextToken")
     forward, from_ = rules.read_token(token) if token else (request.get("startFromHead") is not False, None)
@@ -110,7 +110,7 @@ async def filter_log_events(cx: WaitingContext, request: Request) -> Response:
 @operation
 def test_metric_filter(cx: Context, request: Request) -> Response:
     """Which of some messages a filter pattern takes, and what a metric filter could use of them."""
-    pattern = _compiled(request["filterPattern"])
+    pattern = compiled(request["filterPattern"])
     return {
         "matches": [
             {"eventNumber": number, "eventMessage": message, "extractedValues": pattern.values(message)}
@@ -120,7 +120,8 @@ def test_metric_filter(cx: Context, request: Request) -> Response:
     }
 
 
-def _compiled(text: str) -> Pattern:
+def compiled(text: str) -> Pattern:
+    """A filter pattern; InvalidParameterException when it is none."""
     try:
         return compile_pattern(text)
     except PatternError as error:

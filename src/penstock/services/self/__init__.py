@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from penstock.engine.operation import operations_of
 from penstock.engine.service import Service
-from penstock.services.self import applications, clock, health, journal, messages, pages, quiet, resets
+from penstock.services.self import applications, clock, health, journal, lines, messages, pages, quiet, resets
 
 SERVICE = Service(
     "self",
-    operations_of(applications, clock, health, journal, messages, pages, quiet, resets),
+    operations_of(applications, clock, health, journal, lines, messages, pages, quiet, resets),
     model=pages.MODEL,
 )
