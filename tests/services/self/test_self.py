@@ -91,7 +91,7 @@ def test_log_lines_come_in_the_order_in_which_they_are_written(own: Client, plat
 
 @pytest.mark.parametrize("wrong", [{"after": "there"}, {"after": "1", "filter": "{ $.a"}])
 def test_a_place_or_filter_that_is_none_is_refused(own: Client, wrong: dict[str, str]) -> None:
-    with pytest.raises(Problem, match="no place in the logs|Invalid filter pattern"):
+    with pytest.raises(Problem, match=r"no place in the logs|Invalid filter pattern"):
         own.own("GET", "/logs", **wrong)
 
 
