@@ -279,6 +279,47 @@ def test_open_id_connect_providers_that_cannot_be_are_refused(iam: Any, given: A
     assert words in refused(code, iam.create_open_id_connect_provider, **{"Url": "https://example.com"} | given)
 
 
+# --- service-linked roles
+
+
+def test_a_service_linked_role_is_made_once_and_changed_only_by_its_service(iam: Any) -> None:
+    made = iam.create_service_linked_role(AWSServiceName="autoscaling.amazonaws.com", Description="x")["Role"]
+    role = "AWSServiceRoleForAutoScaling"
+    assert made["Arn"] == f"arn:aws:iam::000000000000:role/aws-service-role/autoscaling.amazonaws.com/{role}"
+    (statement,) = iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": "autoscaling.amazonaws.com"}
+    message = refused("InvalidInput", iam.create_service_linked_role, AWSServiceName="autoscaling.amazonaws.com")
+    assert f"{role} has been taken" in message
+    again = iam.create_service_linked_role(AWSServiceName="autoscaling.amazonaws.com", CustomSuffix="two")["Role"]
+    assert again["RoleName"] == f"{role}_two"
+    document = json.dumps(READ)
+    arn = make_policy(iam)
+    for call, request in (
+        (iam.delete_role, {}), (iam.update_assume_role_policy, {"PolicyDocument": json.dumps(TRUST)}),
+        (iam.put_role_policy, {"PolicyName": "p", "PolicyDocument": document}),
+        (iam.delete_role_policy, {"PolicyName": "p"}), (iam.attach_role_policy, {"PolicyArn": arn}),
+        (iam.detach_role_policy, {"PolicyArn": arn}),
+        (iam.put_role_permissions_boundary, {"PermissionsBoundary": arn}), (iam.delete_role_permissions_boundary, {}),
+    ):  # fmt: skip
+        assert "only modifiable by AWS" in refused("UnmodifiableEntity", call, RoleName=role, **request)
+
+
+def test_a_service_linked_role_is_deleted_as_a_task(iam: Any) -> None:
+    role = iam.create_service_linked_role(AWSServiceName="ecs.application-autoscaling.amazonaws.com")["Role"]
+    assert role["RoleName"] == "AWSServiceRoleForApplicationAutoScaling_ECSService"
+    task = iam.delete_service_linked_role(RoleName=role["RoleName"])["DeletionTaskId"]
+    assert task.startswith(f"task{role['Path']}{role['RoleName']}/")
+    assert iam.get_service_linked_role_deletion_status(DeletionTaskId=task)["Status"] == "SUCCEEDED"
+    refused("NoSuchEntity", iam.get_role, RoleName=role["RoleName"])
+    refused("NoSuchEntity", iam.get_service_linked_role_deletion_status, DeletionTaskId=task[:-1])
+    refused("NoSuchEntity", iam.delete_service_linked_role, RoleName=make_role(iam)["RoleName"])
+
+
+def test_a_service_without_a_role_of_its_own_is_refused(iam: Any) -> None:
+    message = refused("InvalidInput", iam.create_service_linked_role, AWSServiceName="sqs.amazonaws.com")
+    assert "Cannot find Service Linked Role template for sqs.amazonaws.com" in message
+
+
 # --- what nobody has
 
 

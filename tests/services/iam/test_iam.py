@@ -343,7 +343,7 @@ def test_an_instance_profile_holds_one_role(iam: Any) -> None:
 
 
 def test_what_is_not_here_is_refused_by_name(iam: Any) -> None:
-    with pytest.raises(ClientError, match="CreateServiceLinkedRole of iam is not supported"):
-        iam.create_service_linked_role(AWSServiceName="lambda.amazonaws.com")
+    with pytest.raises(ClientError, match="ChangePassword of iam is not supported"):
+        iam.change_password(OldPassword="one", NewPassword="two")
     with pytest.raises(ClientError, match="Service-linked roles"):
         make_role(iam, Path="/aws-service-role/x/")

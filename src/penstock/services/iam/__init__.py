@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from penstock.engine.operation import operations_of
 from penstock.engine.service import Service
-from penstock.services.iam import account, devices, groups, logins, policies, profiles, providers, reports, roles, users
+from penstock.services.iam import (
+    account,
+    devices,
+    groups,
+    linked,
+    logins,
+    policies,
+    profiles,
+    providers,
+    reports,
+    roles,
+    users,
+)
 from penstock.services.iam.resources import RESOURCES
 
 SERVICE = Service(
     "iam",
-    operations_of(roles, policies, users, groups, profiles, account, logins, providers, reports, devices),
+    operations_of(roles, policies, users, groups, profiles, linked, account, logins, providers, reports, devices),
     model="iam",
     resources=RESOURCES,
     start=users.start,

@@ -13,12 +13,20 @@ from penstock.engine.context import Context
 from penstock.engine.operation import Request, Response
 from penstock.engine.paging import Paging, among
 from penstock.services.iam import documents
-from penstock.services.iam.errors import EntityAlreadyExists, InvalidInput, InvalidValue, LimitExceeded, NoSuchEntity
+from penstock.services.iam.errors import (
+    EntityAlreadyExists,
+    InvalidInput,
+    InvalidValue,
+    LimitExceeded,
+    NoSuchEntity,
+    UnmodifiableEntity,
+)
 
 ID_ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 ID_PREFIX: Final = {"role": "AROA", "user": "AIDA", "group": "AGPA", "instance-profile": "AIPA"}
 TITLE: Final = {"role": "Role", "user": "User", "group": "Group", "instance-profile": "Instance Profile"}
 TAGS: Final = 50  # of one entity
+LINKED_PATH: Final = "/aws-service-role/"  # begins the path of every service-linked role
 PAGING: Final = Paging("Marker", "MaxItems", 100, InvalidValue)
 
 _COLUMNS = "id, account, kind, name, path, created, tags, detail"
@@ -59,14 +67,32 @@ def find(cx: Context, kind: str, name: str) -> Entity:
     return _entity(row)
 
 
-def make(cx: Context, kind: str, name: str, request: Request, detail: dict[str, Any]) -> Entity:
-    """Record a new entity; EntityAlreadyExists."""
-    taken = cx.one("SELECT 1 FROM iam_entity WHERE account = ? AND kind = ? AND name = ?", (cx.account, kind, name))
-    if taken is not None:
+def find_modifiable(cx: Context, kind: str, name: str) -> Entity:
+    """As ``find``; UnmodifiableEntity when it is a service's own role."""
+    entity = find(cx, kind, name)
+    if entity.path.startswith(LINKED_PATH):
+        raise UnmodifiableEntity(
+            f"Cannot perform the operation on the protected role '{entity.name}' - this role is only modifiable by AWS"
+        )
+    return entity
+
+
+def exists(cx: Context, kind: str, name: str) -> bool:
+    """Whether the name is taken."""
+    row = cx.one("SELECT 1 FROM iam_entity WHERE account = ? AND kind = ? AND name = ?", (cx.account, kind, name))
+    return row is not None
+
+
+def make(
+    cx: Context, kind: str, name: str, request: Request, detail: dict[str, Any], *, linked: bool = False
+) -> Entity:
+    """Record a new entity; EntityAlreadyExists. ``linked``: its path is that of a service's own role."""
+    if exists(cx, kind, name):
         raise EntityAlreadyExists(f"{TITLE[kind]} with name {name} already exists.")
+    path = request["Path"] if linked else checked_path(request.get("Path"))
     entity = Entity(
-        ID_PREFIX[kind] + cx.names.text(17, ID_ALPHABET), cx.account, kind, name, checked_path(request.get("Path")),
-        cx.now, checked_tags(request.get("Tags") or ()), {key: value for key, value in detail.items() if value},
+        ID_PREFIX[kind] + cx.names.text(17, ID_ALPHABET), cx.account, kind, name, path, cx.now,
+        checked_tags(request.get("Tags") or ()), {key: value for key, value in detail.items() if value},
     )  # fmt: skip
     cx.write(
         f"INSERT INTO iam_entity ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?)",
@@ -91,12 +117,8 @@ def save(cx: Context, entity: Entity) -> None:
 
 def rename(cx: Context, entity: Entity, name: str | None, path: str | None) -> None:
     """Give an entity another name or path; EntityAlreadyExists."""
-    if name is not None and name.lower() != entity.name.lower():
-        taken = cx.one(
-            "SELECT 1 FROM iam_entity WHERE account = ? AND kind = ? AND name = ?", (cx.account, entity.kind, name)
-        )
-        if taken is not None:
-            raise EntityAlreadyExists(f"{TITLE[entity.kind]} with name {name} already exists.")
+    if name is not None and name.lower() != entity.name.lower() and exists(cx, entity.kind, name):
+        raise EntityAlreadyExists(f"{TITLE[entity.kind]} with name {name} already exists.")
     if name is not None:
         entity.name = name
     if path is not None:
@@ -142,7 +164,7 @@ def checked_path(path: str | None) -> str:
             "The specified value for path is invalid. It must begin and end with / and contain only alphanumeric "
             "characters and/or / characters."
         )
-    if path.startswith("/aws-service-role/"):
+    if path.startswith(LINKED_PATH):
         raise InvalidInput("Service-linked roles are made by AWS's services: use another path.")
     return path
 

@@ -58,3 +58,9 @@ class ReportNotPresent(ApiError):
 
     code = "CredentialReportNotPresentException"
     status = 410
+
+
+class UnmodifiableEntity(ApiError):
+    """A service-linked role: its service alone may change it."""
+
+    code = "UnmodifiableEntityException"

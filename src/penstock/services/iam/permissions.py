@@ -7,7 +7,7 @@ from typing import Final
 from penstock.engine.context import Context
 from penstock.engine.operation import Request, Response
 from penstock.services.iam import documents, entities
-from penstock.services.iam.entities import TITLE, Entity, find
+from penstock.services.iam.entities import TITLE, Entity, find, find_modifiable
 from penstock.services.iam.errors import DeleteConflict, InvalidValue, LimitExceeded, NoSuchEntity
 from penstock.services.iam.policies import check_attachable
 
@@ -16,7 +16,7 @@ ATTACHED: Final = 10  # managed policies of one role, user or group: AWS's defau
 
 def put_inline(cx: Context, kind: str, request: Request) -> Response:
     """Write a policy inside an entity, over one of the same name."""
-    entity = find(cx, kind, request[f"{TITLE[kind]}Name"])
+    entity = find_modifiable(cx, kind, request[f"{TITLE[kind]}Name"])
     name, document = request["PolicyName"], request["PolicyDocument"]
     documents.check_permissions(document)
     others = cx.all("SELECT document FROM iam_inline WHERE owner = ? AND name != ?", (entity.id, name))
@@ -44,7 +44,7 @@ def get_inline(cx: Context, kind: str, request: Request) -> Response:
 
 def delete_inline(cx: Context, kind: str, request: Request) -> Response:
     """Remove a policy from inside an entity."""
-    entity = find(cx, kind, request[f"{TITLE[kind]}Name"])
+    entity = find_modifiable(cx, kind, request[f"{TITLE[kind]}Name"])
     name = request["PolicyName"]
     if not cx.write("DELETE FROM iam_inline WHERE owner = ? AND name = ?", (entity.id, name)):
         raise NoSuchEntity(f"The {kind} policy with name {name} cannot be found.")
@@ -60,7 +60,7 @@ def list_inline(cx: Context, kind: str, request: Request) -> Response:
 
 def attach(cx: Context, kind: str, request: Request) -> Response:
     """Attach a managed policy; a second time changes nothing."""
-    entity = find(cx, kind, request[f"{TITLE[kind]}Name"])
+    entity = find_modifiable(cx, kind, request[f"{TITLE[kind]}Name"])
     arn = request["PolicyArn"]
     check_attachable(cx, arn)
     row = cx.one("SELECT count(*) FROM iam_attachment WHERE owner = ? AND policy != ?", (entity.id, arn))
@@ -72,7 +72,7 @@ def attach(cx: Context, kind: str, request: Request) -> Response:
 
 def detach(cx: Context, kind: str, request: Request) -> Response:
     """Detach a managed policy."""
-    entity = find(cx, kind, request[f"{TITLE[kind]}Name"])
+    entity = find_modifiable(cx, kind, request[f"{TITLE[kind]}Name"])
     if not cx.write("DELETE FROM iam_attachment WHERE owner = ? AND policy = ?", (entity.id, request["PolicyArn"])):
         raise NoSuchEntity(f"Policy {request['PolicyArn']} was not found.")
     return {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from penstock.engine.context import Context
 from penstock.engine.operation import Request, Response, operation
 from penstock.services.iam import documents, entities, permissions
-from penstock.services.iam.entities import described_role, find
+from penstock.services.iam.entities import described_role, find, find_modifiable
 
 _DURATION = 3600  # MaxSessionDuration, where the request has none
 
@@ -61,7 +61,7 @@ def update_role_description(cx: Context, request: Request) -> Response:
 @operation(kept={"PolicyDocument"})
 def update_assume_role_policy(cx: Context, request: Request) -> Response:
     """Change a role's trust policy."""
-    role = find(cx, "role", request["RoleName"])
+    role = find_modifiable(cx, "role", request["RoleName"])
     documents.check_trust(request["PolicyDocument"])
     role.detail["AssumeRolePolicyDocument"] = request["PolicyDocument"]
     entities.save(cx, role)
@@ -71,13 +71,13 @@ def update_assume_role_policy(cx: Context, request: Request) -> Response:
 @operation
 def delete_role(cx: Context, request: Request) -> Response:
     """Delete a role without policies and instance profiles."""
-    return permissions.delete_entity(cx, find(cx, "role", request["RoleName"]))
+    return permissions.delete_entity(cx, find_modifiable(cx, "role", request["RoleName"]))
 
 
 @operation(kept={"PermissionsBoundary"})
 def put_role_permissions_boundary(cx: Context, request: Request) -> Response:
     """Set the managed policy that bounds a role."""
-    role = find(cx, "role", request["RoleName"])
+    role = find_modifiable(cx, "role", request["RoleName"])
     role.detail["PermissionsBoundary"] = permissions.check_boundary(cx, request["PermissionsBoundary"])
     entities.save(cx, role)
     return {}
@@ -86,7 +86,7 @@ def put_role_permissions_boundary(cx: Context, request: Request) -> Response:
 @operation
 def delete_role_permissions_boundary(cx: Context, request: Request) -> Response:
     """Unset the managed policy that bounds a role."""
-    role = find(cx, "role", request["RoleName"])
+    role = find_modifiable(cx, "role", request["RoleName"])
     role.detail.pop("PermissionsBoundary", None)
     entities.save(cx, role)
     return {}
