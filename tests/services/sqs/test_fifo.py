@@ -19,7 +19,7 @@ def handles(messages: list[dict[str, Any]]) -> list[str]:
     return [message["ReceiptHandle"] for message in messages]
 
 
-def test_a_group_is_given_in_order_and_locked_while_one_of_it_is_held(sqs: Alone, url: str) -> None:
+def test_a_group_is_given_in_order_and_waits_for_what_is_held_of_it(sqs: Alone, url: str) -> None:
     for body in ("a1", "a2", "b1", "a3"):
         sqs.send(url, body, MessageGroupId=body[0])
     first = sqs.receive(url, 2)
@@ -32,14 +32,24 @@ def test_a_group_is_given_in_order_and_locked_while_one_of_it_is_held(sqs: Alone
     assert sqs.bodies(url) == ["a3"]
 
 
-def test_a_message_given_back_is_given_first_again(sqs: Alone, url: str) -> None:
-    for body in ("a1", "a2"):
-        sqs.send(url, body, MessageGroupId="a")
+def test_a_message_given_back_is_given_again_though_one_behind_it_is_held(sqs: Alone, url: str) -> None:
+    for body in ("a1", "a2", "b1"):
+        sqs.send(url, body, MessageGroupId=body[0])
     both = sqs.receive(url, 2)
+    sqs.pass_time(1)
     sqs.call("ChangeMessageVisibility", QueueUrl=url, ReceiptHandle=both[0]["ReceiptHandle"], VisibilityTimeout=0)
-    assert sqs.bodies(url) == [], "a2 is held: a1 must wait for it"
-    sqs.call("ChangeMessageVisibility", QueueUrl=url, ReceiptHandle=both[1]["ReceiptHandle"], VisibilityTimeout=0)
-    assert sqs.bodies(url) == ["a1", "a2"]
+    assert sqs.bodies(url) == ["b1", "a1"], "the group that has waited longest comes first"
+
+
+@pytest.mark.parametrize(("hidden", "given"), [(0, []), (1, ["a1"]), (2, ["a1", "a2"])])
+def test_a_group_is_given_up_to_the_first_message_that_is_held(sqs: Alone, hidden: int, given: list[str]) -> None:
+    url = sqs.queue("short.fifo", ContentBasedDeduplication="true", VisibilityTimeout="1")
+    for body in ("a1", "a2", "a3", "a4"):
+        sqs.send(url, body, MessageGroupId="a")
+    held = handles(sqs.receive(url, 3))[hidden]
+    sqs.call("ChangeMessageVisibility", QueueUrl=url, ReceiptHandle=held, VisibilityTimeout=4)
+    sqs.pass_time(2)
+    assert sqs.bodies(url) == given
 
 
 def test_an_expired_receipt_handle_deletes_nothing(sqs: Alone) -> None:

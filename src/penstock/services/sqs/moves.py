@@ -27,11 +27,13 @@ _COLUMNS: Final = "id, source, destination, rate, status, event, started, last, 
 _NEXT: Final = (
     "SELECT id FROM sqs_message WHERE queue = ? AND visible_at <= ? AND id <= ? ORDER BY visible_at, id LIMIT ?"
 )
-# A FIFO group keeps its order: it is passed over while one of its messages is in flight.
-_NEXT_FIFO: Final = (
-    "SELECT m.id FROM sqs_message AS m JOIN sqs_group AS g ON g.queue = m.queue AND g.grp = m.grp"
-    " WHERE m.queue = ? AND g.ready_at <= ? AND m.id <= ? ORDER BY m.id LIMIT ?"
-)
+# A FIFO group keeps its order: what stands behind a message in flight waits for it.
+_NEXT_FIFO: Final = """
+SELECT m.id FROM sqs_message AS m JOIN sqs_group AS g ON g.queue = m.queue AND g.grp = m.grp
+WHERE m.queue = ?1 AND g.ready_at <= ?2 AND m.id <= ?3 AND NOT EXISTS (
+    SELECT 1 FROM sqs_message AS h WHERE h.queue = m.queue AND h.grp = m.grp AND h.id <= m.id AND h.visible_at > ?2
+) ORDER BY m.id LIMIT ?4
+"""
 _MOVABLE: Final = "SELECT count(*), max(id) FROM sqs_message WHERE queue = ? AND visible_at <= ?"
 _GONE: Final = "AWS.SimpleQueueService.NonExistentQueue"
 

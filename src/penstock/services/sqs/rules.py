@@ -2,7 +2,9 @@
 
 The idea everything rests on: a message can be received when ``visible_at <= now < sent_at + retention``. A delay, a
 visibility timeout and a change of visibility are values of ``visible_at``; nothing has to happen when they end. A
-FIFO group can be received from when none of its messages is hidden by a receive and its first message is visible.
+FIFO group can be received from when its first message is visible, up to the first one that is not. The developer guide
+locks the whole group while one of its messages is in flight; AWS was recorded to give out those before it
+(localstack/localstack, tests/aws/services/sqs/test_sqs.py, test_fifo_group_visibility_extends and its neighbours).
 
 Quotas: docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html, quotas-queues.html,
 quotas-fifo.html. Sentences: as AWS answers them, recorded by public test suites that ran against it.
@@ -131,15 +133,6 @@ def content_deduplication(body: bytes) -> str:
 def deduplication_scope(group: str, per_group: bool) -> str:
     """Where a deduplication id must be unique: in the queue, or in the message group."""
     return "=" + group if per_group else ""
-
-
-def group_ready_at(head_visible_at: int, held_until: int | None, now: int) -> int:
-    """When a group can be received from: its first message is visible and no received one is hidden.
-
-    ``held_until`` is the latest ``visible_at`` of those that were received. A group that is ready is as old as its
-    first message, so that groups are served in the order of what waits in them.
-    """
-    return head_visible_at if held_until is None or held_until <= now else max(head_visible_at, held_until)
 
 
 # --- fair queues

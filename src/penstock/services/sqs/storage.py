@@ -22,7 +22,6 @@ from penstock.services.sqs.rules import (
     TENANT_HELD,
     TENANTS,
     fair_share,
-    group_ready_at,
     sequence_number,
 )
 from penstock.store.store import Reader, Row
@@ -64,7 +63,6 @@ _TAKE: Final = (
 _GROUPS: Final = "SELECT grp FROM sqs_group WHERE queue = ? AND ready_at <= ? ORDER BY ready_at, head LIMIT ?"
 _OF_GROUP: Final = f"{_MESSAGES} WHERE m.queue = ? AND m.grp = ? ORDER BY m.id LIMIT ?"
 _HEAD: Final = "SELECT id, visible_at FROM sqs_message WHERE queue = ? AND grp = ? ORDER BY id LIMIT 1"
-_HELD: Final = "SELECT max(visible_at) FROM sqs_message WHERE queue = ? AND grp = ? AND receives > 0"
 _DELAY_ANEW: Final = (
     "UPDATE sqs_message SET visible_at = sent_at + ? WHERE queue = ? AND visible_at > ? AND sent_at > ?"
     " AND receives = 0 AND origin IS NULL RETURNING grp"
@@ -329,12 +327,11 @@ def regroup(cx: Context, queue: Queue, groups: Iterable[str]) -> None:
         if head is None:
             cx.tx.write("DELETE FROM sqs_group WHERE queue = ? AND grp = ?", key)
             continue
-        held = cx.one(_HELD, key)
-        ready_at = group_ready_at(head[1], held[0] if held else None, cx.now)
+        id_, ready_at = head
         cx.tx.write(
             "INSERT INTO sqs_group (queue, grp, ready_at, head) VALUES (?,?,?,?)"
             " ON CONFLICT (queue, grp) DO UPDATE SET ready_at = excluded.ready_at, head = excluded.head",
-            (*key, ready_at, head[0]),
+            (*key, ready_at, id_),
         )
         if ready_at <= cx.now:
             cx.wake(queue.arn)
