@@ -238,6 +238,9 @@ def test_entries_of_a_batch_fail_alone(sqs: Alone) -> None:
         ("late", "InvalidParameterValue", True), ("large", "InvalidParameterValue", True),
         ("empty", "MissingParameter", True),
     ]  # fmt: skip
+    assert answer["Failed"][1]["Message"] == (
+        "One or more parameters cannot be validated. Reason: Message must be shorter than 1024 bytes."
+    )
     received = sqs.receive(url)
     handles = [{"Id": str(n), "ReceiptHandle": m["ReceiptHandle"]} for n, m in enumerate(received)]
     changes = [{**handle, "VisibilityTimeout": 0} for handle in handles]

@@ -156,6 +156,7 @@ def test_tags_are_kept(sqs: Alone) -> None:
     sqs.call("TagQueue", QueueUrl=url, Tags={"a": "2", "c": "3"})
     sqs.call("UntagQueue", QueueUrl=url, TagKeys=["b", "nothing"])
     assert sqs.call("ListQueueTags", QueueUrl=url) == {"Tags": {"a": "2", "c": "3"}}
+    assert sqs.call("ListQueueTags", QueueUrl=sqs.queue("plain")) == {}, "as AWS answers"
     many = {str(number): "" for number in range(49)}
     assert sqs.fails("TagQueue", QueueUrl=url, Tags=many).message == "Too many tags added for queue q."
     assert sqs.fails("TagQueue", QueueUrl=url, Tags={}).code == "MissingParameter"

@@ -98,9 +98,7 @@ def _send(cx: Context, queue: Queue, entry: Request, body_parameter: str) -> Res
         attributes = contents.stored(given)
         answer["MD5OfMessageAttributes"] = contents.digest_of_attributes(given)
     if size > queue.size:
-        raise InvalidParameterValue(
-            f"One or more parameters are invalid. Reason: Message must be shorter than {queue.size} bytes."
-        )
+        raise _too_long(queue, "are invalid" if body_parameter == "MessageBody" else "cannot be validated")
     given = entry.get("MessageSystemAttributes")
     if given:
         trace = contents.trace_of(given)
@@ -127,6 +125,13 @@ def _send(cx: Context, queue: Queue, entry: Request, body_parameter: str) -> Res
         _remember(cx, queue, group or "", dedup or "", id_, id_)
         answer["SequenceNumber"] = sequence_number(id_)
     return answer
+
+
+def _too_long(queue: Queue, wrong: str) -> InvalidParameterValue:
+    """What AWS says of a message that is too long: of an entry of a batch other words than of a message alone."""
+    return InvalidParameterValue(
+        f"One or more parameters {wrong}. Reason: Message must be shorter than {queue.size} bytes."
+    )
 
 
 def _delay(queue: Queue, seconds: int | None) -> int:
@@ -192,9 +197,7 @@ def deliver_body(
     contents.check_text(text)
     size = len(body) + (contents.check_attributes(attributes) if attributes else 0)
     if size > queue.size:
-        raise InvalidParameterValue(
-            f"One or more parameters are invalid. Reason: Message must be shorter than {queue.size} bytes."
-        )
+        raise _too_long(queue, "are invalid")
     id_ = cx.names.id()
     if queue.fifo:
         dedup = _deduplication_id(queue, group, dedup, body)

@@ -340,4 +340,5 @@ def list_queue_tags(cx: Context, request: Request) -> Response:
 
     docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ListQueueTags.html
     """
-    return {"Tags": dict(by_url(cx, request["QueueUrl"]).tags)}
+    tags = by_url(cx, request["QueueUrl"]).tags
+    return {"Tags": dict(tags)} if tags else {}
