@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from penstock.base.errors import CannotRun, Unsupported
 from penstock.engine.context import Context, Parts, WaitingContext
@@ -13,13 +12,10 @@ from penstock.services.lambda_.configuration import AT_CREATION, KEPT, REFUSED, 
 from penstock.services.lambda_.errors import (
     InvalidParameterValue,
     PreconditionFailed,
-    RequestEntityTooLarge,
     ResourceConflict,
 )
 from penstock.services.lambda_.records import find, get, put, reference_of, runnable
 from penstock.services.lambda_.rules import (
-    DIRECT_REQUEST_BYTES,
-    DIRECT_UPLOAD_BYTES,
     LATEST,
     UNZIPPED_BYTES,
     page,
@@ -31,7 +27,7 @@ from penstock.services.lambda_.tags import check_tags
 @operation(kept=KEPT, refused=REFUSED)
 async def create_function(cx: WaitingContext, request: Request) -> Response:
     """Create a function from a zip package; it is Active at once."""
-    return await create(cx, request, zip_of_request("CreateFunction", request["Code"]))
+    return await create(cx, request, uploads.zip_in("CreateFunction", "Code", request["Code"]))
 
 
 async def create(cx: WaitingContext, request: Request, data: bytes) -> Response:
@@ -63,16 +59,16 @@ async def create(cx: WaitingContext, request: Request, data: bytes) -> Response:
     refused={
         "PublishTo": REFUSED["PublishTo"],
         "ImageUri": "upload a zip package in ZipFile: container images come later",
-        "S3Bucket": "upload the package in ZipFile: there are no buckets yet",
-        "S3Key": "upload the package in ZipFile: there are no buckets yet",
-        "S3ObjectVersion": "upload the package in ZipFile: there are no buckets yet",
-        "S3ObjectStorageMode": "upload the package in ZipFile: there are no buckets yet",
+        "S3Bucket": uploads.NO_BUCKETS,
+        "S3Key": uploads.NO_BUCKETS,
+        "S3ObjectVersion": uploads.NO_BUCKETS,
+        "S3ObjectStorageMode": uploads.NO_BUCKETS,
         "SourceKMSKeyArn": "upload an unencrypted package: code is not encrypted at rest here",
     }
 )
 async def update_function_code(cx: WaitingContext, request: Request) -> Response:
     """Replace a function's package. Running invocations end on the old code, the next ones start on the new."""
-    return await update_code(cx, request, zip_of_request("UpdateFunctionCode", request))
+    return await update_code(cx, request, uploads.zip_in("UpdateFunctionCode", "Code", request))
 
 
 async def update_code(cx: WaitingContext, request: Request, data: bytes) -> Response:
@@ -209,21 +205,3 @@ def check_runnable(parts: Parts, row: FunctionRow, operation_name: str) -> None:
         parts.environments.check(runnable(parts, row))
     except CannotRun as error:
         raise Unsupported(f"Runtime {row.settings['Runtime']} of {operation_name} is not supported: {error}") from error
-
-
-def zip_of_request(operation_name: str, code: dict[str, Any]) -> bytes:
-    """The package in a request; refuses buckets and images by name."""
-    for member in ("S3Bucket", "S3Key", "S3ObjectVersion", "ImageUri", "SourceKMSKeyArn", "S3ObjectStorageMode"):
-        if code.get(member) is not None:
-            raise Unsupported(
-                f"Code.{member} of {operation_name} is not supported: buckets and images come later; "
-                "upload the zip in ZipFile"
-            )
-    data: bytes | None = code.get("ZipFile")
-    if data is None:
-        raise InvalidParameterValue("Please provide a source for function code.")
-    if len(data) > DIRECT_UPLOAD_BYTES:
-        raise RequestEntityTooLarge(
-            f"Request must be smaller than {DIRECT_REQUEST_BYTES} bytes for the {operation_name} operation"
-        )
-    return data

@@ -7,16 +7,13 @@ from typing import Any, Final
 
 import orjson
 
-from penstock.base.errors import Unsupported
 from penstock.engine.context import Context, WaitingContext
 from penstock.engine.operation import Request, Response, operation
 from penstock.services.lambda_ import uploads
 from penstock.services.lambda_.configuration import FunctionRow
-from penstock.services.lambda_.errors import InvalidParameterValue, RequestEntityTooLarge, ResourceNotFound
+from penstock.services.lambda_.errors import InvalidParameterValue, ResourceNotFound
 from penstock.services.lambda_.packages import code_sha256
 from penstock.services.lambda_.rules import (
-    DIRECT_REQUEST_BYTES,
-    DIRECT_UPLOAD_BYTES,
     LAYERS,
     page,
     timestamp,
@@ -42,12 +39,7 @@ _KEPT = frozenset({"Description", "CompatibleRuntimes", "CompatibleArchitectures
 @operation(kept=_KEPT)
 async def publish_layer_version(cx: WaitingContext, request: Request) -> Response:
     """Publish a zip as the next version of a layer."""
-    data = _zip_of(request["Content"])
-    if len(data) > DIRECT_UPLOAD_BYTES:
-        raise RequestEntityTooLarge(
-            f"Request must be smaller than {DIRECT_REQUEST_BYTES} bytes for the PublishLayerVersion operation"
-        )
-    return await publish(cx, request, data)
+    return await publish(cx, request, uploads.zip_in("PublishLayerVersion", "Content", request["Content"]))
 
 
 async def publish(cx: WaitingContext, request: Request, data: bytes) -> Response:
@@ -183,19 +175,6 @@ def _drop_unused(cx: Context, arn: str) -> None:
             "DELETE FROM lambda_layer_version WHERE account = ? AND region = ? AND name = ? AND version = ?", where
         )
         uploads.let_go(cx, row[3])
-
-
-def _zip_of(content: dict[str, Any]) -> bytes:
-    for member in ("S3Bucket", "S3Key", "S3ObjectVersion", "S3ObjectStorageMode"):
-        if content.get(member) is not None:
-            raise Unsupported(
-                f"Content.{member} of PublishLayerVersion is not supported: there are no buckets yet; "
-                "upload the zip in ZipFile"
-            )
-    data: bytes | None = content.get("ZipFile")
-    if data is None:
-        raise InvalidParameterValue("Missing Content")
-    return data
 
 
 def _parse(arn: str) -> tuple[str, str, str, int]:

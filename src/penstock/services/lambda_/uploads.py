@@ -7,16 +7,18 @@ is found again. A sweep removes what no row names and nobody is uploading; no up
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
+from penstock.base.errors import Unsupported
 from penstock.engine.context import Context, Parts, WaitingContext
 from penstock.services.lambda_ import packages
-from penstock.services.lambda_.errors import CodeStorageExceeded
+from penstock.services.lambda_.errors import CodeStorageExceeded, InvalidParameterValue, RequestEntityTooLarge
 from penstock.services.lambda_.packages import Package
 from penstock.services.lambda_.records import decrement, memory_of
-from penstock.services.lambda_.rules import ACCOUNT_CODE_BYTES
+from penstock.services.lambda_.rules import ACCOUNT_CODE_BYTES, DIRECT_REQUEST_BYTES, DIRECT_UPLOAD_BYTES
 from penstock.store.store import Transaction
 
 _LOOSE = "INSERT OR IGNORE INTO lambda_loose_code VALUES (?)"
@@ -28,6 +30,26 @@ _USED = (
     "SELECT coalesce((SELECT sum(code_size) FROM lambda_function WHERE account = ?1 AND region = ?2), 0) + coalesce("
     "(SELECT sum(code_size) FROM lambda_layer_version WHERE account = ?1 AND region = ?2 AND NOT deleted), 0)"
 )
+
+
+NO_BUCKETS = "upload the package in ZipFile: there are no buckets yet"
+_ELSEWHERE = ("S3Bucket", "S3Key", "S3ObjectVersion", "S3ObjectStorageMode", "SourceKMSKeyArn", "ImageUri")
+_MISSING = {"Code": "Please provide a source for function code.", "Content": "Missing Content"}
+
+
+def zip_in(operation: str, place: str, given: Mapping[str, Any]) -> bytes:
+    """The zip in a request's Code or Content; buckets and images are refused by name."""
+    for member in _ELSEWHERE:
+        if given.get(member) is not None:
+            raise Unsupported(f"{place}.{member} of {operation} (lambda) is not supported: {NO_BUCKETS}")
+    data: bytes | None = given.get("ZipFile")
+    if data is None:
+        raise InvalidParameterValue(_MISSING[place])
+    if len(data) > DIRECT_UPLOAD_BYTES:
+        raise RequestEntityTooLarge(
+            f"Request must be smaller than {DIRECT_REQUEST_BYTES} bytes for the {operation} operation"
+        )
+    return data
 
 
 @asynccontextmanager

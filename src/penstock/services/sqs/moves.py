@@ -19,7 +19,7 @@ from penstock.engine.operation import Request, Response, operation
 from penstock.engine.service import DeliveryKind
 from penstock.services.sqs.catalog import Queue, by_arn
 from penstock.services.sqs.errors import InvalidParameterValue, ResourceNotFoundException, UnsupportedOperation
-from penstock.services.sqs.rules import MOVE_RATE, MOVE_SLICE, MOVE_TASKS_LISTED
+from penstock.services.sqs.rules import MOVE_RATE, MOVE_SLICE, MOVE_TASKS_LISTED, count_of
 from penstock.services.sqs.storage import Message, hop, messages_in, put, remove
 
 KIND: Final = DeliveryKind("sqs:move", backoff=lambda attempts: 1000)
@@ -118,14 +118,7 @@ def list_message_move_tasks(cx: Context, request: Request) -> Response:
     docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ListMessageMoveTasks.html
     """
     source = _source(cx, request["SourceArn"])
-    limit = request.get("MaxResults")
-    if limit is None:
-        limit = 1
-    elif not 1 <= limit <= MOVE_TASKS_LISTED:
-        raise InvalidParameterValue(
-            f"Value {limit} for parameter MaxResults is invalid."
-            f" Reason: Must be between 1 and {MOVE_TASKS_LISTED}, if provided."
-        )
+    limit = count_of(request, "MaxResults", MOVE_TASKS_LISTED)
     rows = cx.all(f"SELECT {_COLUMNS} WHERE source = ? ORDER BY id DESC LIMIT ?", (source.arn, limit))
     return {"Results": [_told(*row) for row in rows]}
 

@@ -27,6 +27,7 @@ from penstock.services.sqs.rules import (
     VISIBILITY_SECONDS,
     WAIT_SECONDS,
     check_fifo_name,
+    count_of,
     handle_of,
 )
 from penstock.services.sqs.storage import (
@@ -118,14 +119,7 @@ def _look(cx: Context, request: Request) -> tuple[Response | None, int | None]:
 
 def _checked(queue: Queue, request: Request) -> tuple[int, int, int]:
     """How many messages, hidden for how long (ms), waiting for them how long (ms)."""
-    limit = request.get("MaxNumberOfMessages")
-    if limit is None:
-        limit = 1
-    elif not 1 <= limit <= RECEIVE_MESSAGES:
-        raise InvalidParameterValue(
-            f"Value {limit} for parameter MaxNumberOfMessages is invalid."
-            f" Reason: Must be between 1 and {RECEIVE_MESSAGES}, if provided."
-        )
+    limit = count_of(request, "MaxNumberOfMessages", RECEIVE_MESSAGES)
     visibility = _seconds(request, "VisibilityTimeout", VISIBILITY_SECONDS, queue.visibility)
     wait = _seconds(request, "WaitTimeSeconds", WAIT_SECONDS, queue.wait)
     attempt = request.get("ReceiveRequestAttemptId")

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from heapq import heapify, heappop, heapreplace
 from struct import Struct
-from typing import Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 from zlib import crc32
 
 from penstock.services.sqs.errors import InvalidParameterValue, ReceiptHandleIsInvalid
@@ -58,6 +58,18 @@ _PUNCTUATED: Final = re.compile(r"[A-Za-z0-9!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}
 _ENTRY_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _HANDLE: Final = Struct(">QQI")
 _HANDLE_BYTES: Final = _HANDLE.size + 4
+
+
+def count_of(request: Mapping[str, Any], name: str, at_most: int) -> int:
+    """How many a request asks for: one, unless it says."""
+    count: int | None = request.get(name)
+    if count is None:
+        return 1
+    if not 1 <= count <= at_most:
+        raise InvalidParameterValue(
+            f"Value {count} for parameter {name} is invalid. Reason: Must be between 1 and {at_most}, if provided."
+        )
+    return count
 
 
 def valid_entry_id(id_: str) -> bool:

@@ -15,7 +15,7 @@ import orjson
 
 from penstock.engine.model import Member, OperationModel
 from penstock.engine.model.check import SerializationError
-from penstock.wire.protocols.protocol import Labels
+from penstock.wire.protocols.protocol import Decode, Form, Labels
 from penstock.wire.protocols.scalars import RFC822, scalar_from_text, scalar_to_text
 from penstock.wire.values import Request
 
@@ -23,6 +23,21 @@ QUERY_FIELDS = 10_000  # fields of one query string or form; AWS's longest reque
 _LIST_ITEM = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^,]*))\s*(?:,|$)')
 
 Read = Callable[[Request, Labels, dict[str, Any]], None]
+
+
+def decoder(operation: OperationModel, read_body: Callable[[Request, dict[str, Any]], None] | None) -> Decode:
+    """Compile what reads an operation's requests: ``read_body``, then what travels beside the body."""
+    read_bound = request_reader(operation)
+
+    def decode(request: Request, labels: Labels, form: Form) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        if read_body is not None:
+            read_body(request, out)
+        if read_bound is not None:
+            read_bound(request, labels, out)
+        return out
+
+    return decode
 
 
 def parse_query(text: str) -> list[tuple[str, str]]:

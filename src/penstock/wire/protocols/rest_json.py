@@ -15,7 +15,7 @@ from penstock.engine.body import FileBody
 from penstock.engine.model import Member, OperationModel, ServiceModel
 from penstock.engine.model.check import SerializationError
 from penstock.wire.protocols.aws_json import json_events, parse_json
-from penstock.wire.protocols.bindings import AnswerHeaders, parse_query, request_reader
+from penstock.wire.protocols.bindings import AnswerHeaders, decoder, parse_query
 from penstock.wire.protocols.eventstream import CONTENT_TYPE, EventCodec
 from penstock.wire.protocols.json_values import Convert, Readers, Writers, structure_reader
 from penstock.wire.protocols.protocol import (
@@ -45,7 +45,6 @@ class RestJson:
 
     def _decoder(self, operation: OperationModel) -> Decode:
         use = operation.input
-        bound = request_reader(operation)
         payload = use.shape.members[use.shape.payload] if use is not None and use.shape.payload else None
         if payload is not None and payload.shape.event_stream:
             read_body = events_reader(payload, json_events(payload))
@@ -53,15 +52,7 @@ class RestJson:
             read_body = payload_reader(payload, Readers().of(payload))
         else:
             read_body = _object_reader(wire_members(use))
-
-        def decode(request: Request, labels: Labels, form: Form) -> dict[str, Any]:
-            out: dict[str, Any] = {}
-            if read_body is not None:
-                read_body(request, out)
-            if bound is not None:
-                bound(request, labels, out)
-            return out
-
+        decode = decoder(operation, read_body)
         return _strictly(operation, decode) if operation.service.strict else decode
 
     def _encoder(self, operation: OperationModel) -> Encode:

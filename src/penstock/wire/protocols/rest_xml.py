@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from penstock.engine.model import Member, OperationModel, ServiceModel
-from penstock.wire.protocols.bindings import AnswerHeaders, request_reader
+from penstock.wire.protocols.bindings import AnswerHeaders, decoder
 from penstock.wire.protocols.eventstream import CONTENT_TYPE, Dump, EventCodec, Load
-from penstock.wire.protocols.protocol import Codec, Decode, Encode, Failure, Form, Labels, body_of, wire_members
+from penstock.wire.protocols.protocol import Codec, Decode, Encode, Failure, body_of, wire_members
 from penstock.wire.protocols.query import write_error_fields
 from penstock.wire.protocols.rest_json import payload_body, payload_reader
 from penstock.wire.protocols.xml_values import XmlReaders, XmlWriters, escape, parse_xml
@@ -76,19 +76,7 @@ class RestXml:
         return Codec(operation, self, self._decoder(operation), self._encoder(operation))
 
     def _decoder(self, operation: OperationModel) -> Decode:
-        use = operation.input
-        bound = request_reader(operation)
-        read_body = _body_reader(use)
-
-        def decode(request: Request, labels: Labels, form: Form) -> dict[str, Any]:
-            out: dict[str, Any] = {}
-            if read_body is not None:
-                read_body(request, out)
-            if bound is not None:
-                bound(request, labels, out)
-            return out
-
-        return decode
+        return decoder(operation, _body_reader(operation.input))
 
     def _encoder(self, operation: OperationModel) -> Encode:
         use, status = operation.output, operation.status
