@@ -15,6 +15,7 @@ from penstock.engine.context import Call, Context
 from penstock.engine.journal import Delivery
 from penstock.engine.service import Service
 from penstock.services import events
+from penstock.services.events.rules import timestamp
 from tests.engine.harness import ACCOUNT, REGION, Engine
 
 QUEUE = f"arn:aws:sqs:{REGION}:{ACCOUNT}:queue"
@@ -133,3 +134,20 @@ async def test_the_default_policy_tries_for_a_day(bench: Bench) -> None:
     await bench.advance(2 * 86_400_000)
     assert len(bench.queues.tried) == 186
     assert bench.queues.tried[-1] - bench.queues.tried[0] < 86_400_000
+
+
+@pytest.mark.parametrize(("schedule", "every_hours"), [("rate(1 hour)", 1), ("cron(0 0/2 * * ? *)", 2)])
+async def test_of_the_moments_that_passed_while_nothing_ran_the_first_is_made_up_for(
+    bench: Bench, schedule: str, every_hours: int
+) -> None:
+    hour = 3_600_000
+    bench.clock.move_to(-(-bench.clock.now() // (2 * hour)) * 2 * hour)  # an even hour
+    begin = bench.clock.now()
+    await bench.call("PutRule", Name="tick", ScheduleExpression=schedule)
+    await bench.call("PutTargets", Rule="tick", Targets=[{"Id": "q", "Arn": QUEUE, "InputPath": "$.time"}])
+    bench.clock.move_to(begin + 7 * hour + 1)  # past several, as a start after a while finds it
+    await bench.settle()
+    assert [payload for _, payload, _ in bench.queues.received] == [timestamp(begin + every_hours * hour)]
+    await bench.advance(2 * hour)
+    times = [payload for _, payload, _ in bench.queues.received[1:]]
+    assert times == [timestamp(begin + at * hour) for at in range(8, 10, every_hours)]

@@ -43,8 +43,8 @@ def _plan(cx: Context, bus: Bus, rule: Rule, event: int, moment: int) -> None:
 def fire(cx: Context, delivery: Delivery) -> None:
     """The moment has come: send the scheduled event to the rule's targets and plan the next one.
 
-    A rule that is gone, disabled or was put again meanwhile lets the moment pass. Moments that passed while no server
-    ran are not made up for.
+    A rule that is gone, disabled or was put again meanwhile lets the moment pass. Of the moments that passed while no
+    server ran this is the first; the others are left out.
     """
     account, region, bus_name, name = rule_of_arn(delivery.target)
     bus = records.find_bus(cx, account, region, bus_name)
