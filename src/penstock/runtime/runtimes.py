@@ -38,10 +38,14 @@ class Runtime:
 
 
 class Runtimes:
-    """The machine's runtimes, looked up once. ``path`` is the PATH in which programs are looked for."""
+    """The machine's runtimes, looked up once.
 
-    def __init__(self, path: str | None = None) -> None:
+    ``path`` is the PATH in which programs are looked for, ``system`` the operating system as ``sys.platform`` has it.
+    """
+
+    def __init__(self, path: str | None = None, system: str = sys.platform) -> None:
         self._path = path
+        self._system = system
         python = os.path.realpath(sys.executable)
         version = ".".join(map(str, sys.version_info[:3]))
         self.python = Runtime("python", f"python:{version}", True, (os.path.dirname(python),), python)
@@ -51,6 +55,11 @@ class Runtimes:
     def of(self, function: Function) -> Runtime:
         """The runtime of a function; CannotRun with what to do when the machine has none."""
         name = function.runtime
+        if not self._system.startswith("linux"):
+            raise CannotRun(
+                f"functions run on Linux only, and this is {self._system}: run Penstock on a Linux machine or in a "
+                "virtual machine"
+            )
         if WRAPPER in function.environment:
             raise CannotRun(
                 f"{function.name} sets {WRAPPER}, and Penstock runs no wrapper scripts: remove it from the environment"
