@@ -13,12 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.crash.server import Refused
+
 PACE_S = 0.004  # between two requests of one sender, so that functions can follow
 PATIENCE_S = 0.02  # after a request that failed
-
-
-class Refused(AssertionError):
-    """The server answered, and it was no success."""
 
 
 @dataclass

@@ -21,6 +21,10 @@ from botocore.config import Config
 GONE_S = 10.0  # machine seconds within which everything a killed server ran has to be gone
 
 
+class Refused(AssertionError):
+    """The server answered, and it was no success."""
+
+
 def free_port() -> int:
     """A port that nobody listens on."""
     with socket.socket() as probe:
@@ -108,10 +112,10 @@ class Server:
             headers={"Content-Type": "application/json"},
         )  # fmt: skip
         try:
-            with urllib.request.urlopen(request, timeout=300) as answer:
+            with urllib.request.urlopen(request, timeout=900) as answer:
                 return json.loads(answer.read() or b"{}")
         except urllib.error.HTTPError as error:
-            raise AssertionError(f"{method} {path} {body}: {error.code} {error.read()!r}") from error
+            raise Refused(f"{method} {path} {body}: {error.code} {error.read()!r}") from error
 
 
 def descendants(pid: int) -> list[int]:

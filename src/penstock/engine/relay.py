@@ -3,6 +3,9 @@
 Rows are the truth. In memory it keeps, per target, when the earliest waiting row is due (a hint), and what runs. A
 turn is one transaction: it lets store targets accept, and marks what runs user code as running, its attempt counted,
 before the attempt begins. An ordering key blocks only itself.
+
+A target that throttles is read more slowly, as Lambda reads a function's queue: one attempt at a time first, and one
+more with each that was taken (docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html).
 """
 
 from __future__ import annotations
@@ -10,10 +13,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from penstock.base.clock import Timer
-from penstock.base.errors import DeliveryError, RefusedForNow, StoreError, Undeliverable
+from penstock.base.errors import DeliveryError, RefusedForNow, StoreError, Throttled, Undeliverable
 from penstock.base.limits import RELAY_RUNNING, RELAY_RUNNING_PER_TARGET, RELAY_SLICE
 from penstock.engine import journal
 from penstock.engine.context import Call, Parts, WaitingContext
@@ -44,7 +48,17 @@ _INTERRUPTED = f"{SELECT_DELIVERY} WHERE state = 1 ORDER BY id"
 _NO_ROOM_S = 1.0  # machine seconds until a change that the store had no room for is tried again
 _logger = logging.getLogger("penstock.relay")
 
+THROTTLED_MS = 1000  # platform ms until a target that throttled, and runs nothing more, is tried again
+
 Started = list[tuple[Delivery, bytes]]
+
+
+@dataclass(slots=True)
+class _Gate:
+    """How a target that throttled is read: at most ``window`` attempts at once, none before platform ms ``until``."""
+
+    until: int
+    window: int
 
 
 class Relay:
@@ -59,6 +73,7 @@ class Relay:
         self._blocked: set[str] = set()  # have due rows behind what runs: looked at again when that ends
         self._running: dict[int, Delivery] = {}
         self._per_target: dict[str, int] = {}
+        self._gates: dict[str, _Gate] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._turning = False
         self._scheduled = False
@@ -117,8 +132,15 @@ class Relay:
             for target, due in self._due.items()
             if due <= now
             and (room > 0 or is_store_target(self._deliveries.target(target)))
-            and self._per_target.get(target, 0) < RELAY_RUNNING_PER_TARGET
+            and self._room(target, now) > 0
         ]
+
+    def _room(self, target: str, now: int) -> int:
+        """How many attempts may begin at a target now."""
+        gate = self._gates.get(target)
+        if gate is None:
+            return RELAY_RUNNING_PER_TARGET - self._per_target.get(target, 0)
+        return gate.window - self._per_target.get(target, 0) if gate.until <= now else 0
 
     def _turn(self) -> None:
         self._scheduled = False
@@ -138,7 +160,7 @@ class Relay:
         next_due: dict[str, int | None] = {}
         blocked: set[str] = set()
         for target in targets:
-            room = RELAY_RUNNING_PER_TARGET - self._per_target.get(target, 0)
+            room = max(1, self._room(target, now))  # there was some; none read would look like none due
             taker = self._deliveries.target(target)
             rows = tx.all(_READY, (target, now, min(RELAY_SLICE, room)))
             for row in rows:
@@ -180,6 +202,7 @@ class Relay:
             earliest = min((moment for moment in (due, hinted.get(target)) if moment is not None), default=None)
             if earliest is None:
                 self._due.pop(target, None)
+                self._gates.pop(target, None)
             else:
                 self._due[target] = earliest
         self._blocked |= blocked
@@ -193,12 +216,16 @@ class Relay:
 
     def _arm(self, now: int) -> None:
         """Be woken when the next delivery is due: the first one that was not due at ``now``, when this looked."""
-        later = [due for due in self._due.values() if due > now]
+        later = [moment for target, due in self._due.items() if (moment := max(due, self._opens(target))) > now]
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if later:
             self._timer = self._parts.clock.call_at(min(later), self._wake)
+
+    def _opens(self, target: str) -> int:
+        gate = self._gates.get(target)
+        return 0 if gate is None else gate.until
 
     # --- attempts
 
@@ -232,7 +259,7 @@ class Relay:
                     "the end of delivery %d to %s was not written down: it counts as interrupted at the next start",
                     delivery.id, delivery.target, exc_info=error,
                 )  # fmt: skip
-            self._ended(delivery)
+            self._ended(delivery, throttled=isinstance(failure, Throttled))
 
         if not self._closed:
             self._parts.store.submit(lambda tx: self._end(tx, delivery, result, failure), done, frees=True)
@@ -250,13 +277,19 @@ class Relay:
         outcome = Outcome(DELIVERED, result=result.get("result"), run=current.run, detail=detail)
         self._deliveries.end(self._parts, tx, current, outcome, now)
 
-    def _ended(self, delivery: Delivery) -> None:
+    def _ended(self, delivery: Delivery, *, throttled: bool) -> None:
         self._running.pop(delivery.id, None)
         left = self._per_target.get(delivery.target, 1) - 1
         if left:
             self._per_target[delivery.target] = left
         else:
             self._per_target.pop(delivery.target, None)
+        if throttled:
+            self._gates[delivery.target] = _Gate(self._parts.clock.now() + THROTTLED_MS, max(1, left))
+        elif (gate := self._gates.get(delivery.target)) is not None:
+            gate.until, gate.window = 0, gate.window + 1
+            if gate.window >= RELAY_RUNNING_PER_TARGET:
+                del self._gates[delivery.target]
         if delivery.target in self._blocked:
             self._blocked.discard(delivery.target)
             self._due[delivery.target] = 0
@@ -276,7 +309,7 @@ class Relay:
         phrases += [
             f"deliveries to {target} are due"
             for target, due in self._due.items()
-            if due <= now and (account is None or f":{account}:" in target)
+            if max(due, self._opens(target)) <= now and (account is None or f":{account}:" in target)
         ]
         return phrases
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,24 @@ async def test_a_throttled_event_waits_for_hours_without_an_attempt(tmp_path: Pa
         await on.call("DeleteFunctionConcurrency", FunctionName="orders")
         await on.advance(300_000)
         assert len(on.environments.invocations) == 1
+
+
+async def test_a_busy_functions_queue_is_read_as_fast_as_it_takes_events(tmp_path: Path, bench: Benches) -> None:
+    async with bench(tmp_path) as on:
+        on.clock.freeze()
+
+        async def slow(event: Any) -> Any:
+            await on.store.transact(lambda tx: None)
+            return event
+
+        await on.function(handler=slow)
+        await on.call("PutFunctionConcurrency", FunctionName="orders", ReservedConcurrentExecutions=2)
+        await asyncio.gather(*(send(on, number) for number in range(400)))
+        await on.advance(300_000)
+        taken = sorted(orjson.loads(invocation.payload) for _, invocation in on.environments.invocations)
+        assert taken == list(range(400))
+        ((throttled,),) = await on.store.transact(lambda tx: tx.all("SELECT count(*) FROM attempt"))
+        assert 0 < throttled < 400  # the first ones, read all at once; without a limit each event several times
 
 
 async def test_an_event_that_gets_too_old_is_recorded_as_expired(tmp_path: Path, bench: Benches) -> None:
