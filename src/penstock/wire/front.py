@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import orjson
 
 from penstock.base.clock import MachineClock
 from penstock.base.errors import ApiError
-from penstock.base.names import DEFAULT_REGION, Names, uuid_of
+from penstock.base.names import Names, uuid_of
 from penstock.engine.access import Keys, Principal
 from penstock.engine.body import FileBody
 from penstock.engine.context import Call
@@ -32,6 +33,7 @@ from penstock.wire.credentials import Credential, credential_of
 from penstock.wire.hosts import Host, Hosts, origin_host
 from penstock.wire.limits import DOCUMENT_BYTES, STREAM_BYTES
 from penstock.wire.protocols.protocol import WireProtocol, failure_of
+from penstock.wire.repeats import Scope
 from penstock.wire.router import NotRouted, Routed, Router
 from penstock.wire.signature import AuthError, ChunkSigner, Verifier
 from penstock.wire.values import RawRoute, Request, Response
@@ -85,14 +87,21 @@ class Front:
 
     def start(self, request: Request, answer: Answer) -> None:
         """Start answering a request; ``answer`` is called once, perhaps before this returns."""
+        repeat = request.repeat
+        if repeat is not None:
+            scope, routed = repeat.scope, repeat.routes.get(repeat.target(request.values))
+            if scope is not None and routed is not None and self._raw_route(scope.host, request.path) is None:
+                self._call(request, scope, routed, uuid_of(self._names.id()), answer)
+                return
         host = self.hosts.seen.get(request.host) or self.hosts.read(request.host)
         headers = request.headers
         if not host.allowed:
             answer(_refusal(f"This platform does not answer to the host {host.name!r}: start it with --allow-host"
                             f" {host.name} if that name is meant to reach it."))  # fmt: skip
             return
-        raw = self._raw_route(host, request.path) if self.routes else None
-        if "origin" in headers or "sec-fetch-site" in headers:
+        raw = self._raw_route(host, request.path)
+        browser = "origin" in headers or "sec-fetch-site" in headers
+        if browser:
             if raw is None or not raw.any_origin:
                 refusal = self._browser(request)
                 if refusal is not None:
@@ -104,26 +113,27 @@ class Front:
             self._start_raw(raw, request, answer)
             return
         request_id = uuid_of(self._names.id())
-        credential = credential_of(headers.get("authorization"), request.query)
+        scope = Scope(host, credential_of(headers.get("authorization"), request.query))
         try:
-            routed = self.router.route(request, host, credential)
+            routed = self.router.route(request, host, scope.credential)
         except NotRouted as error:
             self._fail(error.error, error.protocol, error.service, request, request_id, answer)
             return
-        self._call(request, host, credential, routed, request_id, answer)
+        if repeat is not None and not browser and not routed.form:
+            repeat.remember(request.values, scope, routed)
+        self._call(request, scope, routed, request_id, answer)
 
-    def _call(
-        self, request: Request, host: Host, credential: Credential, routed: Routed, request_id: str, answer: Answer
-    ) -> None:
+    def _call(self, request: Request, scope: Scope, routed: Routed, request_id: str, answer: Answer) -> None:
         entry, codec, labels, form = routed
         operation, protocol = codec.operation, codec.protocol
         try:
             if self._verifier is not None and not operation.unsigned:
-                self._verifier.verify(request, credential)
+                self._verifier.verify(request, scope.credential)
             if request.error is not None:
                 raise request.error
-            principal = self._principal(credential)
-            if "content-encoding" in request.headers and not operation.streaming_input:
+            principal = self._principal(scope.credential)
+            # A repeated head has no Content-Encoding: such requests are the parser's.
+            if request.repeat is None and "content-encoding" in request.headers and not operation.streaming_input:
                 unpack(request)
         except Exception as error:
             self._fail(error, protocol, entry.model, request, request_id, answer)
@@ -136,31 +146,33 @@ class Front:
             not_offered = self._dispatch.refusal(entry.service, operation.name)
             self._fail(not_offered or error, protocol, entry.model, request, request_id, answer)
             return
-        headers = request.headers
         call = Call(
-            entry.service, operation.name, arguments, principal.account,
-            credential.region or host.region or DEFAULT_REGION, principal, request_id,
-            headers.get("x-amzn-trace-id", ""), request.host, request,
+            entry.service, operation.name, arguments, principal.account, scope.region, principal, request_id,
+            request.trace_header, request.host, request,
         )  # fmt: skip
-
-        def done(result: dict[str, Any] | None, error: BaseException | None) -> None:
-            if error is None:
-                try:
-                    response = codec.encode(result or {}, request_id)
-                except Exception as failure:
-                    self._fail(failure, protocol, entry.model, request, request_id, answer)
-                    return
-                response.request_id_header, response.request_id = protocol.request_id_header, request_id
-                if type(request.body) is not bytes:
-                    _discard(request.body)
-                answer(response)
-            else:
-                self._fail(error, protocol, entry.model, request, request_id, answer)
-
+        done = partial(self._done, routed, request, request_id, answer)
         try:
             self._dispatch.start(call, done)
         except Exception as error:
             done(None, error)
+
+    def _done(
+        self, routed: Routed, request: Request, request_id: str, answer: Answer, result: dict[str, Any] | None,
+        error: BaseException | None,
+    ) -> None:  # fmt: skip
+        entry, codec, _, _ = routed
+        if error is None:
+            try:
+                response = codec.encode(result or {}, request_id)
+            except Exception as failure:
+                self._fail(failure, codec.protocol, entry.model, request, request_id, answer)
+                return
+            response.request_id_header, response.request_id = codec.protocol.request_id_header, request_id
+            if type(request.body) is not bytes:
+                _discard(request.body)
+            answer(response)
+        else:
+            self._fail(error, codec.protocol, entry.model, request, request_id, answer)
 
     def _principal(self, credential: Credential) -> Principal:
         key = credential.access_key_id
@@ -214,7 +226,7 @@ class Front:
         headers = request.headers
         if "x-amz-target" in headers or headers.get("content-type", "").startswith("application/x-www-form"):
             return DOCUMENT_BYTES
-        if self.routes and self._raw_route(host, request.path) is not None:
+        if self._raw_route(host, request.path) is not None:
             return DOCUMENT_BYTES
         try:
             routed = self.router.route(request, host, credential_of(headers.get("authorization"), request.query))

@@ -139,14 +139,22 @@ def _first_lines(status: int, content_type: str, request_id_header: str) -> byte
     return lines.encode("utf-8", "surrogateescape")
 
 
+# Nearly every answer: its first lines end with the name of the request id's header, the Date header ends its line.
+_PLAIN = b"%b%b\r\n%bContent-Length: %d\r\n\r\n%b"
+
+
 def answer_bytes(
     response: Response, size: int | None, date: bytes, *, head_only: bool, close: bool, http10: bool
 ) -> bytes:
     """Status line and headers, and the body with them when it is in memory; ``size`` is None for a stream."""
     status = response.status
-    parts = [_first_lines(status, response.content_type, response.request_id_header)]
+    first = _first_lines(status, response.content_type, response.request_id_header)
+    request_id = response.request_id.encode()
+    if status == 200 and request_id and not (response.headers or size is None or head_only or close or http10):
+        return _PLAIN % (first, request_id, date, size, response.body if type(response.body) is bytes else b"")
+    parts = [first]
     if response.request_id_header:
-        parts.append(response.request_id.encode() + b"\r\n")
+        parts.append(request_id + b"\r\n")
     parts.append(date)
     sized = False
     for name, value in response.headers:

@@ -30,6 +30,7 @@ from penstock.wire.limits import (
     WRITE_SECONDS,
 )
 from penstock.wire.listener import Listener
+from penstock.wire.repeats import SmallRequests
 from penstock.wire.sending import file_pieces
 from penstock.wire.values import Request, Response
 
@@ -78,6 +79,7 @@ class Http1Connection(asyncio.Protocol):
         self._streaming: asyncio.Task[None] | None = None
         self._opening: bytes | None = b""
         self._peer = ""
+        self._small: SmallRequests
         self._url = b""
         self._raw_headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
@@ -95,6 +97,7 @@ class Http1Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self._peer = str(peer[0]) if peer else ""
         self._parser = httptools.HttpRequestParser(self)
+        self._small = SmallRequests(self.listener.repeats, self._peer)
         self.since = self.listener.now
         self.listener.opened(self, transport)
 
@@ -160,7 +163,7 @@ class Http1Connection(asyncio.Protocol):
     def _read_whole(self, data: bytes) -> bytes:
         """Take the requests that are in this piece whole, and return what is left for the parser."""
         while not self._ended:
-            found = self.listener.heads.whole_request(data, self._peer)
+            found = self._small.read(data)
             if found is None:
                 return data
             request, size = found

@@ -13,6 +13,7 @@ from penstock.base.names import Names
 from penstock.wire.front import Front
 from penstock.wire.heads import Heads
 from penstock.wire.limits import CONNECTIONS, SWEEP_SECONDS
+from penstock.wire.repeats import Repeats
 from penstock.wire.spool import Spool
 
 
@@ -37,6 +38,7 @@ class Listener:
         self._names = names
         self._spool = spool
         self.heads = Heads()
+        self.repeats = Repeats(self.heads)
         self._date = b""
         self._date_second = 0
         self._empty: asyncio.Event | None = None

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from penstock.base.errors import ApiError
 from penstock.engine.body import FileBody
 
+if TYPE_CHECKING:
+    from penstock.wire.repeats import RepeatedHead
 
-@dataclass(slots=True)
+
 class Request:
     """One HTTP request whose body has arrived.
 
@@ -17,20 +20,42 @@ class Request:
     still percent-encoded, without the query. ``query`` is the raw query string. ``body`` is a FileBody when it was
     too large to be kept in memory. ``host`` is the Host header with its port. ``content_sha256`` is the
     hash of a body in a file, in hexadecimal. ``original`` are the headers
-    that were changed when an aws-chunked body was unpacked; ``error`` is what was wrong with that.
+    that were changed when an aws-chunked body was unpacked; ``error`` is what was wrong with that. ``repeat`` is the
+    head it shares with earlier requests, if it does, and ``values`` are those in which it differs from them.
     """
 
-    method: str
-    path: str
-    query: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes | FileBody = b""
-    host: str = ""
-    peer: str = ""
-    content_sha256: str = ""
-    original: dict[str, str] | None = None
-    error: ApiError | None = None
-    gone: bool = False  # the client has closed its side of the connection since
+    __slots__ = (
+        "_headers", "body", "content_sha256", "error", "gone", "host", "method", "original", "path", "peer", "query",
+        "repeat", "values",
+    )  # fmt: skip
+
+    def __init__(
+        self, method: str, path: str, query: str = "", headers: dict[str, str] | None = None,
+        body: bytes | FileBody = b"", host: str = "", peer: str = "", repeat: RepeatedHead | None = None,
+        values: tuple[bytes, ...] = (),
+    ) -> None:  # fmt: skip
+        self.method, self.path, self.query, self.body, self.host, self.peer = method, path, query, body, host, peer
+        self.repeat, self.values = repeat, values
+        self._headers = {} if headers is None and repeat is None else headers
+        self.content_sha256 = ""
+        self.original: dict[str, str] | None = None
+        self.error: ApiError | None = None
+        self.gone = False  # the client has closed its side of the connection since
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers by name, in lower case."""
+        headers = self._headers
+        if headers is None:
+            assert self.repeat is not None
+            headers = self._headers = self.repeat.headers(self.values)
+        return headers
+
+    @property
+    def trace_header(self) -> str:
+        """The X-Amzn-Trace-Id header, "" without one."""
+        repeat = self.repeat
+        return "" if repeat is not None and not repeat.traced else self.headers.get("x-amzn-trace-id", "")
 
     def as_signed(self) -> dict[str, str]:
         """The headers as they were signed, with the host among them."""
