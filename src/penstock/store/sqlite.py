@@ -418,7 +418,15 @@ def _nothing(tx: Transaction) -> None:
     return None
 
 
+def _as_it_is(value: T) -> T:
+    """An adapter that changes nothing. Where there is none, sqlite3 asks every None and every bytes whether it has one
+    itself, and throws an AttributeError away: 0.3 µs for each, of which this leaves 0.1."""
+    return value
+
+
 def _connect(path: Path | None) -> sqlite3.Connection:
+    for kind in (type(None), bytes):
+        sqlite3.register_adapter(kind, _as_it_is)
     connection = sqlite3.connect(
         str(path) if path is not None else ":memory:", isolation_level=None, cached_statements=1024
     )
