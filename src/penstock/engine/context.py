@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from penstock.base.clock import MachineClock, PlatformClock
@@ -17,7 +18,7 @@ from penstock.base.errors import DeliveryError
 from penstock.base.names import DEFAULT_ACCOUNT, DEFAULT_REGION, Names
 from penstock.engine.access import Keys, Principal, root
 from penstock.engine.compute import Environments
-from penstock.engine.journal import INSERT_EVENT, Delivery, Outcome
+from penstock.engine.journal import INSERT_EVENT, INSERT_FROM_OUTSIDE, Delivery, Outcome
 from penstock.engine.operation import frees_room
 from penstock.engine.quiet import Quiet, UnderWay
 from penstock.engine.wakes import Wakes
@@ -216,7 +217,7 @@ class Context(_AnyContext):
         """Wake who waits for this key once the transaction is durable."""
         wakes = self.parts.wakes
         if wakes.waiting(key):
-            self.tx.after(lambda: wakes.wake(key, count))
+            self.tx.after(partial(wakes.wake, key, count))
 
     def event(
         self, kind: str, source: str, payload: bytes, *, cause: int | None = None, id_: int | None = None,
@@ -230,13 +231,14 @@ class Context(_AnyContext):
         call = self.call_
         if id_ is None:
             id_ = self.parts.names.id()
+        principal = call.principal
+        row = id_, call.account, call.region, kind, source, self.now if at is None else at, principal.arn, payload
         if cause is None:
-            cause = call.principal.run
-        self.tx.write(
-            INSERT_EVENT,
-            (id_, call.account, call.region, kind, source, self.now if at is None else at, cause, call.principal.arn,
-             payload),
-        )
+            cause = principal.run
+        if cause is None:
+            self.tx.write(INSERT_FROM_OUTSIDE, row)
+        else:
+            self.tx.write(INSERT_EVENT, (*row, cause))
         return id_
 
     def deliver(

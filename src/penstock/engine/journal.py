@@ -18,8 +18,9 @@ FILTERED: Final = 5
 STATES: Final = ("waiting", "running", "delivered", "failed", "expired", "filtered")
 
 INSERT_EVENT: Final = (
-    "INSERT INTO event (id, account, region, kind, source, at, cause, caller, payload) VALUES (?,?,?,?,?,?,?,?,?)"
+    "INSERT INTO event (id, account, region, kind, source, at, caller, payload, cause) VALUES (?,?,?,?,?,?,?,?,?)"
 )
+INSERT_FROM_OUTSIDE: Final = INSERT_EVENT.replace(", cause", "").removesuffix(",?)") + ")"  # nearly every one
 _COLUMNS: Final = (
     "id, event, account, region, kind, source, target, state, due, order_key, attempts, max_attempts, expires, "
     "dead_letter, reply_to, as_role, payload, detail, at, started, ended, run, outcome"

@@ -8,7 +8,7 @@ the row in between. Forgetting too much costs one query; nothing else in memory 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import orjson
@@ -103,7 +103,7 @@ def find(cx: Context, account: str, region: str, name: str) -> Queue | None:
         if row is None:
             return None
         queue = Queue(row)
-        cx.after(lambda: memory.queues.__setitem__(key, queue))
+        cx.after(partial(memory.queues.__setitem__, key, queue))
     return queue
 
 

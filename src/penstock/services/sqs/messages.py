@@ -87,8 +87,7 @@ def _send(cx: Context, queue: Queue, entry: Request, body_parameter: str) -> Res
     text = entry["MessageBody"]
     if not text:
         raise MissingParameter(f"The request must contain the parameter {body_parameter}.")
-    contents.check_text(text)
-    body = text.encode()
+    body = contents.check_text(text)
     size = len(body)
     answer: Response = {"MD5OfMessageBody": contents.digest(body)}
     attributes = trace = None
