@@ -59,6 +59,8 @@ Resources:
     DeletionProtectionEnabled: "false", KmsKeyId: "arn:aws:kms:us-east-1:000000000000:key/1",
     Tags: [{Key: a, Value: b}]}}
   Stream: {Type: AWS::Logs::LogStream, Properties: {LogGroupName: !Ref Group, LogStreamName: today}}
+  Subscription: {Type: AWS::Logs::SubscriptionFilter, Properties: {LogGroupName: !Ref Group, FilterName: errors,
+    FilterPattern: ERROR, DestinationArn: !GetAtt Small.Arn, Distribution: Random}}
   LogPolicy: {Type: AWS::Logs::ResourcePolicy, Properties: {PolicyName: logs, PolicyDocument: '{"Statement": []}'}}
   Boundary: {Type: AWS::IAM::ManagedPolicy, Properties: {ManagedPolicyName: limit, Path: /shop/, Description: "",
     Roles: [!Ref Role], Users: [!Ref User], Groups: [!Ref Team], PolicyDocument: &allow {Version: 2012-10-17,

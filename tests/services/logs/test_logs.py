@@ -415,9 +415,7 @@ def test_output_is_not_an_operation_of_aws(platform: PlatformThread) -> None:
 
 def test_what_is_not_here_is_refused_by_name(logs: Any) -> None:
     make(logs)
-    with pytest.raises(ClientError, match="PutSubscriptionFilter of logs is not supported"):
-        logs.put_subscription_filter(
-            logGroupName="app", filterName="f", filterPattern="", destinationArn="arn:aws:lambda:us-east-1:0:function:f"
-        )
+    with pytest.raises(ClientError, match="StartQuery of logs is not supported"):
+        logs.start_query(logGroupName="app", startTime=0, endTime=1, queryString="fields @message")
     with pytest.raises(ClientError, match="logGroupClass INFREQUENT_ACCESS"):
         logs.create_log_group(logGroupName="other", logGroupClass="INFREQUENT_ACCESS")

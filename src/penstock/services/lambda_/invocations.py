@@ -108,19 +108,23 @@ async def execute(
         result.log = log_format.as_json(result.log, loaded.function, invocation, result, logging["SystemLogLevel"])
     if memory.unswept and not memory.running:
         cx.parts.spawn(uploads.sweep(cx.parts), "lambda code sweep")
-    cx.submit(lambda inner: _follow(inner, loaded, result, record))
+    cx.submit(lambda inner: _follow(inner, loaded, invocation.run, result, record))
     return result
 
 
 def _follow(
-    cx: Context, loaded: Loaded, result: InvocationResult, record: Callable[[Context, InvocationResult], None] | None
+    cx: Context,
+    loaded: Loaded,
+    run: int,
+    result: InvocationResult,
+    record: Callable[[Context, InvocationResult], None] | None,
 ) -> None:
     """Write down what a run has left: its log, its journal rows."""
     row = loaded.row
     if record is not None:
         record(cx, result)
     if result.log:
-        output = {"logGroupName": row.log_group, "logStreamName": result.log_stream, "lines": result.log}
+        output = {"logGroupName": row.log_group, "logStreamName": result.log_stream, "lines": result.log, "run": run}
         cx.call("logs", "AppendOutput", output, account=row.account, region=row.region)
 
 

@@ -111,6 +111,7 @@ def delete_log_group(cx: Context, request: Request) -> Response:
             "The log group has deletion protection enabled: disable it with PutLogGroupDeletionProtection first."
         )
     cx.write("DELETE FROM log_group WHERE id = ?", (group.id,))
+    cx.write("DELETE FROM log_subscription WHERE log_group = ?", (group.id,))
     cx.write("INSERT INTO log_doomed (owner, id) VALUES ('log_group', ?)", (group.id,))
     parts = cx.parts
     cx.after(lambda: retention.sweep(parts))
@@ -264,6 +265,7 @@ def reset(cx: Context, account: str | None) -> None:
     """Forget every group and policy of an account; the events of groups are removed afterwards."""
     where, parameters = ("", ()) if account is None else (" WHERE account = ?", (account,))
     cx.write(f"INSERT OR IGNORE INTO log_doomed (owner, id) SELECT 'log_group', id FROM log_group{where}", parameters)
+    cx.write(f"DELETE FROM log_subscription WHERE log_group IN (SELECT id FROM log_group{where})", parameters)
     cx.write(f"DELETE FROM log_group{where}", parameters)
     cx.write(f"DELETE FROM log_policy{where}", parameters)
     parts = cx.parts

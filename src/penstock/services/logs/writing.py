@@ -8,12 +8,13 @@ import orjson
 
 from penstock.engine.context import Context
 from penstock.engine.operation import Request, Response, operation
-from penstock.services.logs import retention, rules
+from penstock.services.logs import retention, rules, subscriptions
 from penstock.services.logs.errors import NO_GROUP, NO_STREAM, ResourceNotFound
 from penstock.services.logs.groups import group_arn
 
 _FIND = (
-    "SELECT g.id, g.retention_days, s.id FROM log_group g LEFT JOIN log_stream s ON s.log_group = g.id AND s.name = ? "
+    "SELECT g.id, g.retention_days, s.id, EXISTS (SELECT 1 FROM log_subscription f WHERE f.log_group = g.id) "
+    "FROM log_group g LEFT JOIN log_stream s ON s.log_group = g.id AND s.name = ? "
     "WHERE g.account = ? AND g.region = ? AND g.name = ?"
 )
 _INSERT_GROUP = "INSERT INTO log_group (id, account, region, name, created) VALUES (?,?,?,?,?)"
@@ -41,13 +42,15 @@ def put_log_events(cx: Context, request: Request) -> Response:
     row = cx.one(_FIND, (stream_name, cx.account, cx.region, group_name))
     if row is None:
         raise ResourceNotFound(NO_GROUP)
-    group, retention_days, stream = row
+    group, retention_days, stream, subscribed = row
     if stream is None:
         raise ResourceNotFound(NO_STREAM)
     accepted = rules.accept(request["logEvents"], cx.now, retention_days)
-    last = _write(cx, group, stream, accepted.lines)
+    written = _write(cx, group, stream, accepted.lines)
+    if subscribed:
+        subscriptions.send(cx, group, group_name, stream_name, written, None)
     _written(cx, group_name, retention_days)
-    answer: Response = {"nextSequenceToken": f"{last:056d}"}
+    answer: Response = {"nextSequenceToken": f"{written[-1][0] if written else 0:056d}"}
     if accepted.rejected:
         answer["rejectedLogEventsInfo"] = accepted.rejected
     return answer
@@ -55,7 +58,7 @@ def put_log_events(cx: Context, request: Request) -> Response:
 
 @operation(internal=True)
 def append_output(cx: Context, request: Request) -> Response:
-    """Write what an environment printed: ``lines`` of (machine ms, text), however old or many.
+    """Write what an environment printed: ``lines`` of (machine ms, text), however old or many, and ``run``, if any.
 
     Creates group and stream where they are missing. The machine's times become platform times, so that a moved clock
     neither hides nor expires what a function just printed.
@@ -63,14 +66,16 @@ def append_output(cx: Context, request: Request) -> Response:
     group_name, stream_name = request["logGroupName"], request["logStreamName"]
     row = cx.one(_FIND, (stream_name, cx.account, cx.region, group_name))
     if row is None:
-        group, retention_days, stream = cx.names.id(), None, None
+        group, retention_days, stream, subscribed = cx.names.id(), None, None, False
         cx.write(_INSERT_GROUP, (group, cx.account, cx.region, group_name, cx.now))
     else:
-        group, retention_days, stream = row
+        group, retention_days, stream, subscribed = row
     if stream is None:
         stream = cx.names.id()
         cx.write(_INSERT_STREAM, (stream, group, stream_name, cx.now))
-    _write(cx, group, stream, _platform_lines(cx, request["lines"]))
+    written = _write(cx, group, stream, _platform_lines(cx, request["lines"]))
+    if subscribed:
+        subscriptions.send(cx, group, group_name, stream_name, written, request.get("run"))
     _written(cx, group_name, retention_days)
     return {}
 
@@ -80,11 +85,13 @@ def append(cx: Context, group_name: str, stream_name: str, lines: Iterable[rules
     row = cx.one(_FIND, (stream_name, cx.account, cx.region, group_name))
     if row is None:
         raise ResourceNotFound(NO_GROUP)
-    group, retention_days, stream = row
+    group, retention_days, stream, subscribed = row
     if stream is None:
         stream = cx.names.id()
         cx.write(_INSERT_STREAM, (stream, group, stream_name, cx.now))
-    _write(cx, group, stream, lines)
+    written = _write(cx, group, stream, lines)
+    if subscribed:
+        subscriptions.send(cx, group, group_name, stream_name, written, None)
     _written(cx, group_name, retention_days)
 
 
@@ -100,17 +107,18 @@ def _platform_lines(cx: Context, lines: Iterable[rules.Line]) -> list[rules.Line
     return found
 
 
-def _write(cx: Context, group: int, stream: int, lines: Iterable[rules.Line]) -> int:
-    """Insert the chunks; the id of the last one."""
-    last = 0
+def _write(cx: Context, group: int, stream: int, lines: Iterable[rules.Line]) -> list[subscriptions.Written]:
+    """Insert the chunks; their ids and lines."""
+    written: list[subscriptions.Written] = []
     for chunk, size in rules.chunks(lines):
-        last = cx.names.id()
+        id_ = cx.names.id()
         first_ts, last_ts = chunk[0][0], chunk[-1][0]
         cx.write(
-            _INSERT_CHUNK, (last, group, stream, first_ts, last_ts, cx.now, size, _encoded(chunk))
+            _INSERT_CHUNK, (id_, group, stream, first_ts, last_ts, cx.now, size, _encoded(chunk))
         )  # fmt: skip
         cx.write(_WRITTEN, (first_ts, last_ts, cx.now, size, stream))
-    return last
+        written.append((id_, chunk))
+    return written
 
 
 def _encoded(chunk: list[rules.Line]) -> bytes:
