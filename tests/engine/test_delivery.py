@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from penstock.base.errors import ApiError, RefusedForNow, StoreFull, Throttled, Undeliverable
+from penstock.base.limits import CUT_OFF, FAULTS
 from penstock.engine.context import Context
 from penstock.engine.journal import DELIVERED, EXPIRED, FAILED, RUNNING, WAITING
 from tests.engine.bench_service import SHELF, WORKS, Book
@@ -100,17 +103,45 @@ async def test_how_an_attempt_ended_is_kept_as_soon_as_the_disk_has_room_for_it(
         assert [outcome.result for _, outcome in book(on, "works").ended] == [b"done x"]
 
 
-async def test_an_end_that_fails_by_mistake_is_logged_and_taken_up_at_the_next_start(
+async def test_an_end_that_fails_by_mistake_is_written_down_and_made_again_without_the_attempt(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with engine(tmp_path, SHELF, WORKS) as on:
-        book(on, "works").endings = [KeyError("detail")]
+        book(on, "works").endings = [KeyError("detail")] * 2  # its group is run again after the first
         await emit(on, WORKS_ARN, b"x")
         await on.settle()
-        assert await on.states() == [(RUNNING, 1)]
-        assert "was not written down" in caplog.text
+        assert await on.states() == [(DELIVERED, 1)]
+        assert [outcome.result for _, outcome in book(on, "works").ended] == [b"done x"]
+        assert len(book(on, "works").attempted) == 1
+        assert "Penstock's own code failed" in caplog.text
+        [(code, message, counted)] = await attempts(on)
+        assert (code, counted) == ("PlatformFault", 0) and "KeyError: 'detail'" in message
+
+
+async def test_an_end_that_always_fails_by_mistake_is_given_up_and_counted_as_the_platforms_fault(
+    tmp_path: Path,
+) -> None:
     async with engine(tmp_path, SHELF, WORKS) as on:
-        assert await on.states() == [(WAITING, 1)]
+        on.clock.freeze()
+        waits = {"not_before": on.clock.now() + 1000}  # so that the relay takes it, and not the short way
+        book(on, "shelf").endings = [ApiError("there is no such queue")] * (FAULTS + 1)
+        await emit(on, SHELF_ARN, b"x", **waits)
+        await emit(on, WORKS_ARN, b"other", **waits)
+        await on.advance(1000)
+        assert await on.states() == [(WAITING, 0), (DELIVERED, 1)]
+        await on.advance(60_000)
+        assert [state for state, _ in await on.states()] == [FAILED, DELIVERED]
+        assert [code for code, _, _ in await attempts(on)] == ["PlatformFault"] * FAULTS
+        row = await on.store.transact(lambda tx: tx.one("SELECT value FROM platform_value WHERE name = 'faults'"))
+        assert row is not None
+        told = json.loads(row[0])
+        assert told["count"] == FAULTS and "there is no such queue" in told["last"]["message"]
+
+
+async def attempts(on: Engine) -> list[tuple[str, str, int]]:
+    """What the journal has of attempts that failed."""
+    rows = await on.store.transact(lambda tx: tx.all("SELECT code, message, counted FROM attempt ORDER BY rowid"))
+    return [(code, message, counted) for code, message, counted in rows]
 
 
 async def test_attempts_end_with_their_maximum(tmp_path: Path) -> None:
@@ -220,28 +251,55 @@ async def test_the_outcome_resolves_its_token_once(tmp_path: Path) -> None:
         assert not await on.store.transact(lambda tx: on.deliveries.resolve(on.parts, tx, token, outcome))
 
 
-async def test_what_ran_when_the_server_ended_is_tried_again_and_its_attempt_counts(tmp_path: Path) -> None:
-    async with engine(tmp_path, SHELF, WORKS) as on:
-        book(on, "works").hold = asyncio.Event()
-        await emit(on, WORKS_ARN, max_attempts=2)
+async def cut_off(folder: Path, *, emits: bool = False) -> list[tuple[int, int]]:
+    """A server that ends while an attempt runs; how the deliveries stood when it had started."""
+    async with engine(folder, SHELF, replace(WORKS, memory=lambda: Book(hold=asyncio.Event()))) as on:
+        states = await on.states()
+        if emits:
+            await emit(on, WORKS_ARN, max_attempts=2)
+        due = await on.store.transact(lambda tx: tx.one("SELECT due FROM delivery"))
+        on.clock.move_to(due[0] if due else 0)  # the clock of a test's engine is not kept
         while not book(on, "works").attempted:  # noqa: ASYNC110
             await asyncio.sleep(0)
+        return states
+
+
+async def test_what_ran_when_the_server_ended_is_run_again_at_once_and_its_attempt_does_not_count(
+    tmp_path: Path,
+) -> None:
+    await cut_off(tmp_path, emits=True)
     async with engine(tmp_path, SHELF, WORKS) as again:
-        assert await again.states() == [(WAITING, 1)]
+        await again.settle()
+        assert await again.states() == [(DELIVERED, 1)]
+        assert await attempts(again) == [
+            ("Interrupted", "the server ended while this attempt ran: it does not count", 0)
+        ]
+
+
+async def test_what_the_ends_of_servers_cut_off_again_and_again_keeps_its_attempts(tmp_path: Path) -> None:
+    await cut_off(tmp_path, emits=True)
+    for _ in range(3):
+        await cut_off(tmp_path)
+    async with engine(tmp_path, SHELF, WORKS) as again:
         again.clock.freeze()
-        await again.advance(60_000)
+        assert await again.states() == [(WAITING, 0)]
+        book(again, "works").refusals[WORKS_ARN] = [RefusedForNow("a failure of its own")]
+        await again.advance(3_600_000)
         await again.settle()
         assert await again.states() == [(DELIVERED, 2)]
 
 
 async def test_a_delivery_that_ends_the_server_every_time_ends_as_failed(tmp_path: Path) -> None:
-    async with engine(tmp_path, SHELF, WORKS) as on:
-        book(on, "works").hold = asyncio.Event()
-        await emit(on, WORKS_ARN, max_attempts=1)
-        while not book(on, "works").attempted:  # noqa: ASYNC110
-            await asyncio.sleep(0)
+    await cut_off(tmp_path, emits=True)
+    for _ in range(CUT_OFF):
+        states = await cut_off(tmp_path)
+        assert states in ([(WAITING, 0)], [(RUNNING, 1)])
+    assert await cut_off(tmp_path) == [(WAITING, 1)]
     async with engine(tmp_path, SHELF, WORKS) as again:
-        assert await again.states() == [(FAILED, 1)]
+        assert await again.states() == [(FAILED, 2)]
+        assert [counted for _, _, counted in await attempts(again)] == [0] * CUT_OFF + [1, 1]
+        [(_, outcome)] = book(again, "works").ended
+        assert outcome.code == "Interrupted"
 
 
 async def test_many_targets_are_served_fairly(tmp_path: Path) -> None:

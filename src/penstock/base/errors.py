@@ -5,6 +5,7 @@
     │   ├── ValidationError     the request breaks the API model (AWS: ValidationException)
     │   └── Unsupported         a setting or operation that AWS has and Penstock refuses by name (501)
     ├── StoreError
+    │   ├── StoreFailed         SQLite could not carry out a statement: neither the caller's fault nor the code's
     │   ├── StoreFull           no room on the disk or in the WAL: writes are refused, reads and deletes pass
     │   ├── StoreLost           a sync failed: what is on the disk is unknown, the process must end
     │   ├── SchemaTooNew        the data directory was written by a newer Penstock
@@ -12,6 +13,7 @@
     ├── DeliveryError           how one attempt of a delivery ended
     │   ├── RefusedForNow       the target may take it later; counts as an attempt
     │   ├── Throttled           the target has no room now; does not count as an attempt
+    │   ├── CutOff              the server ended while it ran; does not count as an attempt, unless it happens often
     │   └── Undeliverable       no later attempt can succeed
     ├── CannotRun               the machine could not run a function's code at all
     └── TemplateError           a template that cannot be deployed, with the resource and line
@@ -75,6 +77,10 @@ class StoreError(PenstockError):
     """The store could not do what was asked."""
 
 
+class StoreFailed(StoreError):
+    """SQLite could not carry out a statement. What code got wrong (bad SQL, a broken constraint) is not this."""
+
+
 class StoreFull(StoreError):
     """The disk or the write-ahead log has no room. Writes are refused until there is."""
 
@@ -118,6 +124,17 @@ class RefusedForNow(DeliveryError):
 
 class Throttled(DeliveryError):
     """The target has no room now. The delivery waits and its attempts are not counted."""
+
+
+class CutOff(DeliveryError):
+    """The server ended while the attempt ran: nobody knows how far it came. It is made again, and not counted.
+
+    ``again``: that had happened to the same delivery before.
+    """
+
+    def __init__(self, message: str, *, code: str, again: bool) -> None:
+        super().__init__(message, code=code)
+        self.again = again
 
 
 class Undeliverable(DeliveryError):

@@ -17,6 +17,9 @@ ROOM_EVERY_MS = 1000  # machine ms between two looks whether a full disk makes p
 RELAY_RUNNING = 512  # attempts of targets that run code, at once, over all targets
 RELAY_RUNNING_PER_TARGET = 128  # and for one target, so that none starves the others
 RELAY_SLICE = 64  # rows taken for one target in one turn
+CUT_OFF = 10  # attempts that the server's end cut off and that do not count; more may mean that they end the server
+FAULTS = 5  # times that our own code fails over one delivery before that is given up
+FAULT_WAIT_MS = 250  # until the second time; doubled for each one after it
 
 # --- advance
 ADVANCE_FIRINGS = 1_000_000  # timers fired by one advance before it ends with an error

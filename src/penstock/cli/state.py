@@ -64,6 +64,8 @@ def _show(out: Console, health: dict[str, Any], quiet: dict[str, Any]) -> None:
         row("under way", phrase, "yellow")
     for phrase in quiet.get("outside", ()):
         row("outside", phrase)
+    if health.get("faults"):
+        row("faults", f"{health['faults']}, please report them; the last: {health.get('lastFault')}", "red")
     for application in health["applications"]:
         failed = "FAILED" in application["state"] or "ROLLBACK" in application["state"]
         row("application", f"{application['name']}  {application['state']}", "red" if failed else "green")

@@ -196,7 +196,7 @@ def hop_line(hop: View, now: float | None = None, *, below_rule: bool = False) -
 def attempt_line(attempt: View, number: int) -> Text:
     """An attempt that failed."""
     took = duration(attempt["ended"] - attempt["started"])
-    uncounted = "" if attempt["counted"] else " (throttled: does not count)"
+    uncounted = "" if attempt["counted"] else " (does not count)"
     text = Text.assemble(("✗ ", "red"), f"attempt {number}{uncounted}  ", (took, "dim"), "  ")
     text.append(f"{clock_time(attempt['started'])}  ", "dim")
     return text.append(": ".join(part for part in (attempt["code"], attempt["message"]) if part), "red")

@@ -72,6 +72,14 @@ def _silent(progress: Progress) -> None:
     return None
 
 
+@dataclass(slots=True, eq=False)
+class _Watching:
+    """A watch of one application; ``stale``: that has been deployed or removed since it was looked at."""
+
+    where: tuple[str, str, str]
+    stale: bool = False
+
+
 class Applications:
     """The applications of one platform.
 
@@ -93,7 +101,7 @@ class Applications:
         self._cache = cache or data / "cache"
         self._environment = {"PATH": os.defpath, **(environment or {})}
         self._turns = Turns()
-        self._editions: dict[tuple[str, str, str], int] = {}  # how often each was deployed or removed, for watches
+        self._watches: list[_Watching] = []
         self._closing = asyncio.Event()
 
     async def start(self) -> None:
@@ -361,13 +369,24 @@ class Applications:
         where = (wanted.account, wanted.region, wanted.name)
         machine = self._parts.machine
         since = machine.now_ms() if since_ms is None else since_ms
+        watching = _Watching(where)
+        self._watches.append(watching)
+        try:
+            await self._watch(wanted, watching, since, gone, tell)
+        finally:
+            self._watches.remove(watching)
+
+    async def _watch(
+        self, wanted: Application, watching: _Watching, since: int, gone: Callable[[], bool], tell: Tell
+    ) -> None:
+        machine = self._parts.machine
         while not (gone() or self._closing.is_set()):
-            edition = self._editions.get(where, 0)
+            watching.stale = False
             codes = {code.logical_id: code for code in await self._watched(wanted)}
             paths = {name: code.path for name, code in codes.items()} | {_TEMPLATE: wanted.template}
             watch = await asyncio.to_thread(Watch, paths, (self._data,), since)
             tell(Progress(wanted.name, "WATCHING", message=in_words(paths.values(), wanted.template.parent)))
-            while self._editions.get(where, 0) == edition and not (gone() or self._closing.is_set()):
+            while not (watching.stale or gone() or self._closing.is_set()):
                 since = machine.now_ms()
                 if changed := await settled(watch):
                     await self._follow(wanted, changed, codes, tell)
@@ -412,7 +431,8 @@ class Applications:
 
     def _changed(self, stack: Stack) -> None:
         where = (stack.account, stack.region, stack.name)
-        self._editions[where] = self._editions.get(where, 0) + 1
+        for watching in self._watches:
+            watching.stale = watching.stale or watching.where == where
 
     def _catalogue(self) -> Catalogue:
         return Catalogue(self._registry.all())

@@ -20,11 +20,19 @@ class _Turn:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+@dataclass(slots=True)
+class _Line:
+    """Those who change one application, or wait to."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    members: int = 0
+
+
 class Turns:
     """The changes of every application on one platform."""
 
     def __init__(self) -> None:
-        self._locks: dict[tuple[str, str, str], asyncio.Lock] = {}
+        self._lines: dict[tuple[str, str, str], _Line] = {}  # of the applications that are being changed
         self._turns: dict[asyncio.Task[Any], _Turn] = {}
         self._gate = asyncio.Lock()  # every turn passes it, so that none begins while somebody is alone
 
@@ -34,8 +42,10 @@ class Turns:
         task = asyncio.current_task()
         assert task is not None
         turn = self._turns[task] = _Turn(account)
+        line = self._lines.setdefault((account, region, name), _Line())
+        line.members += 1
         try:
-            async with self._locks.setdefault((account, region, name), asyncio.Lock()):
+            async with line.lock:
                 async with self._gate:
                     pass
                 yield
@@ -46,6 +56,9 @@ class Turns:
             raise TemplateError(f"the account of {name} was reset meanwhile: nothing of it is left") from None
         finally:
             del self._turns[task]
+            line.members -= 1
+            if not line.members:
+                del self._lines[account, region, name]
             turn.ended.set()
 
     async def stop(self, account: str | None) -> None:
@@ -61,4 +74,4 @@ class Turns:
     async def alone(self) -> AsyncIterator[bool]:
         """Whether nobody but the caller, whose turn it is, changes an application; while this lasts nobody begins."""
         async with self._gate:
-            yield sum(lock.locked() for lock in self._locks.values()) <= 1
+            yield sum(line.lock.locked() for line in self._lines.values()) <= 1

@@ -9,11 +9,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from penstock.base.errors import ApiError, DeliveryError, RefusedForNow, StoreError, Throttled, Undeliverable
+from penstock.base.errors import (
+    ApiError,
+    CutOff,
+    DeliveryError,
+    RefusedForNow,
+    StoreError,
+    StoreFull,
+    Throttled,
+    Undeliverable,
+)
+from penstock.base.limits import CUT_OFF, FAULT_WAIT_MS, FAULTS
 from penstock.base.names import Arn, uuid_of
 from penstock.engine import journal
 from penstock.engine.context import Call, Context, Parts
@@ -27,10 +38,19 @@ _logger = logging.getLogger("penstock.delivery")
 # Store targets that accept inside each other (a bus on a bus); deeper ones wait for the relay.
 SHORT_WAY_DEPTH = 4
 
-# What code raises that has a mistake in it. What the store raises is none: it has to reach the store.
-_MISTAKES = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-
+CUT_OFF_CODE = "Interrupted"  # of an attempt that the server's end cut off
+FAULT_CODE = "PlatformFault"  # of a time when our own code failed
+_TIMES = "SELECT count(*) FROM attempt WHERE delivery = ? AND code = ?"
 _EARLIER = "SELECT 1 FROM delivery WHERE target = ? AND order_key = ? AND state < 2 LIMIT 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """That our own code failed over a delivery: how long that is to wait now, or that this was the last time."""
+
+    message: str
+    wait_ms: int
+    last: bool
 
 
 class Deliveries:
@@ -94,12 +114,14 @@ class Deliveries:
             tx.attempt(lambda _: target.accept(cx, delivery, payload))
         except DeliveryError as error:
             return error
-        except StoreError as error:
+        except StoreFull as error:
             return Throttled(str(error), code="ThrottlingException")
+        except StoreError:
+            raise  # it has to reach the store, which may have lost the transaction
         except ApiError as error:
             return Undeliverable(error.message, code=error.code)
-        except _MISTAKES as error:
-            # Of one target: neither its emitter fails for it, nor what else the relay has in hand.
+        except Exception as error:
+            # A mistake of one target: neither its emitter fails for it, nor what else the relay has in hand.
             return refusal(error)
         finally:
             self._depth -= 1
@@ -107,20 +129,18 @@ class Deliveries:
 
     def failed(self, parts: Parts, tx: Transaction, delivery: Delivery, error: DeliveryError, now: int) -> None:
         """An attempt failed: plan the next one, or end the delivery."""
-        throttled = isinstance(error, Throttled)
-        if throttled and delivery.attempts:
+        counted = not isinstance(error, Throttled | CutOff)
+        if not counted and delivery.attempts:
             delivery.attempts -= 1
         journal.failed_attempt(
-            tx, delivery, ended=now, code=error.code, message=error.message, run=delivery.run, counted=not throttled
+            tx, delivery, ended=now, code=error.code, message=error.message, run=delivery.run, counted=counted
         )
         outcome = Outcome(FAILED, error.code, error.message, error.result, delivery.run, error.detail)
         exhausted = delivery.max_attempts is not None and delivery.attempts >= delivery.max_attempts
-        if isinstance(error, Undeliverable) or (exhausted and not throttled):
+        if isinstance(error, Undeliverable) or (exhausted and counted):
             self.end(parts, tx, delivery, outcome, now)
             return
-        kind = self._registry.kind(delivery.kind)
-        wait = kind.throttle(now - delivery.at) if throttled else kind.backoff(delivery.attempts)
-        due = now + max(wait, 0)
+        due = now + max(self._wait_ms(delivery, error, now), 0)
         if delivery.expires is not None:
             if now >= delivery.expires:
                 outcome.state = EXPIRED
@@ -133,6 +153,53 @@ class Deliveries:
             (WAITING, due, delivery.attempts, delivery.started,
              orjson.dumps({"code": error.code, "message": error.message[:2000], **error.detail}).decode(), delivery.id),
         )  # fmt: skip
+        tx.after(lambda: self._hint(delivery.target, due))
+
+    def _wait_ms(self, delivery: Delivery, error: DeliveryError, now: int) -> int:
+        """Until the next attempt: of one that was cut off at once, the first time, then as if it had been throttled."""
+        kind = self._registry.kind(delivery.kind)
+        if isinstance(error, CutOff):
+            return kind.throttle(now - delivery.at) if error.again else 0
+        return kind.throttle(now - delivery.at) if isinstance(error, Throttled) else kind.backoff(delivery.attempts)
+
+    def cut_off(self, parts: Parts, tx: Transaction, delivery: Delivery, now: int) -> None:
+        """The server ended while an attempt ran. That is no failure of the target, which is not charged for it.
+
+        On AWS a failure of the service itself does not use up a function's retries, either: such an event is tried
+        again for up to six hours (docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html). Here
+        ``CUT_OFF`` times; then it counts, since the attempt itself may be what ends the server.
+        """
+        row = tx.one(_TIMES, (delivery.id, CUT_OFF_CODE))
+        times = row[0] if row else 0
+        message = "the server ended while this attempt ran"
+        if times < CUT_OFF:
+            error: DeliveryError = CutOff(f"{message}: it does not count", code=CUT_OFF_CODE, again=times > 0)
+        else:
+            error = RefusedForNow(f"{message}, for the {times + 1}th time: it counts from now on", code=CUT_OFF_CODE)
+        self.failed(parts, tx, delivery, error, now)
+
+    def fault(self, tx: Transaction, delivery: Delivery, error: Exception, now: int) -> Fault:
+        """Our own code failed over a delivery: write that down. Who found out lets it wait, or gives it up.
+
+        The journal has each time as an attempt that does not count, and ``GET /_penstock/health`` how many there were.
+        """
+        row = tx.one(_TIMES, (delivery.id, FAULT_CODE))
+        times = row[0] if row else 0
+        message = f"a mistake in Penstock, please report it: {type(error).__name__}: {error}"
+        _logger.error("Penstock's own code failed over delivery %d (%s)", delivery.id, delivery.kind, exc_info=error)
+        journal.failed_attempt(
+            tx, delivery, ended=now, code=FAULT_CODE, message=message, run=delivery.run, counted=False
+        )
+        journal.note_fault(tx, delivery, message, now)
+        return Fault(message, FAULT_WAIT_MS << times, times + 1 >= FAULTS)
+
+    def postpone(self, tx: Transaction, delivery: Delivery, fault: Fault, now: int) -> None:
+        """Let a delivery wait over which our own code failed. Given up, it ends without what its kind does then."""
+        if fault.last:
+            journal.end(tx, delivery, Outcome(FAILED, FAULT_CODE, fault.message, run=delivery.run), now)
+            return
+        due = now + fault.wait_ms
+        tx.write("UPDATE delivery SET state = ?, due = ? WHERE id = ?", (WAITING, due, delivery.id))
         tx.after(lambda: self._hint(delivery.target, due))
 
     def expire(self, parts: Parts, tx: Transaction, delivery: Delivery, now: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from penstock.store.store import Row, Transaction
+from penstock.store.store import Reader, Row, Transaction
 
 WAITING: Final = 0
 RUNNING: Final = 1
@@ -118,6 +118,22 @@ def end(tx: Transaction, d: Delivery, outcome: Outcome, now: int) -> None:
         "UPDATE delivery SET state = ?, attempts = ?, started = ?, ended = ?, run = ?, outcome = ? WHERE id = ?",
         (d.state, d.attempts, d.started, now, d.run, orjson.dumps(d.outcome).decode() if d.outcome else None, d.id),
     )
+
+
+def note_fault(tx: Transaction, d: Delivery, message: str, now: int) -> None:
+    """Count that our own code failed over a hop, and keep what was last."""
+    last = {"at": now, "delivery": d.id, "kind": d.kind, "message": message[:2000]}
+    tx.write(
+        "INSERT INTO platform_value VALUES ('faults', json_object('count', 1, 'last', json(?1))) ON CONFLICT (name) DO"
+        " UPDATE SET value = json_object('count', json_extract(value, '$.count') + 1, 'last', json(?1))",
+        (orjson.dumps(last).decode(),),
+    )
+
+
+def faults_of(reader: Reader) -> dict[str, Any]:
+    """What ``note_fault`` has kept: ``count``, and of the ``last`` one its moment, delivery, kind and message."""
+    row = reader.one("SELECT value FROM platform_value WHERE name = 'faults'")
+    return orjson.loads(row[0]) if row else {}
 
 
 def failed_attempt(

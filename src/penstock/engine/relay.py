@@ -12,17 +12,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from penstock.base.clock import Timer
-from penstock.base.errors import DeliveryError, RefusedForNow, StoreError, Throttled, Undeliverable
+from penstock.base.errors import DeliveryError, StoreError, StoreFull, Throttled, Undeliverable
 from penstock.base.limits import RELAY_RUNNING, RELAY_RUNNING_PER_TARGET, RELAY_SLICE
 from penstock.engine import journal
 from penstock.engine.context import Call, Parts, WaitingContext
-from penstock.engine.delivery import Deliveries, refusal
-from penstock.engine.journal import DELIVERED, RUNNING, SELECT_DELIVERY, Delivery, Outcome, delivery_of
+from penstock.engine.delivery import CUT_OFF_CODE, FAULT_CODE, Deliveries, Fault, refusal
+from penstock.engine.journal import DELIVERED, FAILED, RUNNING, SELECT_DELIVERY, Delivery, Outcome, delivery_of
 from penstock.engine.registry import Registry
 from penstock.engine.source import is_store_target
 from penstock.store.store import Transaction
@@ -43,7 +43,7 @@ _READY = f"""{SELECT_DELIVERY} AS d WHERE state = 0 AND target = ? AND due <= ? 
 )) ORDER BY due, id LIMIT ?"""
 _NEXT = "SELECT min(due) FROM delivery WHERE state = 0 AND target = ? AND due > ?"
 _START = "UPDATE delivery SET state = 1, attempts = ?, started = ?, run = ? WHERE id = ?"
-_INTERRUPTED = f"{SELECT_DELIVERY} WHERE state = 1 ORDER BY id"
+_CUT_OFF = f"{SELECT_DELIVERY} WHERE state = 1 ORDER BY id"
 
 _NO_ROOM_S = 1.0  # machine seconds until a change that the store had no room for is tried again
 _logger = logging.getLogger("penstock.relay")
@@ -94,19 +94,32 @@ class Relay:
         await parts.store.transact(self.reread)
 
     def _recover(self, tx: Transaction) -> None:
-        """An attempt that ran when the server ended has been counted: it failed, whatever it had done."""
-        now = self._parts.clock.now()
-        for row in tx.all(_INTERRUPTED):
+        """What ran when the server ended is made again: nobody knows how far it had come."""
+        for row in tx.all(_CUT_OFF):
             delivery = delivery_of(row)
             service = self._registry.of_arn(delivery.source)
+            now = self._parts.clock.now()
             if service is not None and service.source is not None:
                 # A batch taken from a source: the lease was the old server's, so the record is free again.
                 cx = self._deliveries.context(self._parts, tx, delivery, delivery.source)
                 service.source.release(cx, delivery.source, [delivery.event])
-                journal.end(tx, delivery, Outcome(journal.FAILED, "Interrupted", "the server ended meanwhile"), now)
+                journal.end(tx, delivery, Outcome(FAILED, CUT_OFF_CODE, "the server ended meanwhile"), now)
             else:
-                error = RefusedForNow("the server ended while this attempt ran", code="Interrupted")
-                self._deliveries.failed(self._parts, tx, delivery, error, now)
+                self._guard(tx, delivery, self._cut_off)
+
+    def _cut_off(self, tx: Transaction, delivery: Delivery) -> None:
+        self._deliveries.cut_off(self._parts, tx, delivery, self._parts.clock.now())
+
+    def _guard(self, tx: Transaction, delivery: Delivery, step: Callable[[Transaction, Delivery], None]) -> None:
+        """One step of one delivery. A mistake in it stops this delivery alone, which waits, and not for ever."""
+        try:
+            tx.attempt(lambda tx: step(tx, delivery))
+        except StoreError:
+            raise
+        except Exception as error:
+            now = self._parts.clock.now()
+            fault = self._deliveries.fault(tx, delivery, error, now)
+            self._deliveries.postpone(tx, delivery, fault, now)
 
     def reread(self, tx: Transaction) -> None:
         """In the transaction of a reset: from when it is durable on, what its rows say is due and nothing else."""
@@ -165,13 +178,9 @@ class Relay:
             rows = tx.all(_READY, (target, now, min(RELAY_SLICE, room)))
             for row in rows:
                 delivery = delivery_of(row)
-                if delivery.expires is not None and now >= delivery.expires:
-                    self._deliveries.expire(self._parts, tx, delivery, now)
-                elif taker is None:
-                    error = Undeliverable(f"nothing on this platform takes deliveries to {target}")
-                    self._deliveries.failed(self._parts, tx, delivery, error, now)
-                elif is_store_target(taker, delivery.kind):
-                    self._deliveries.accept(self._parts, tx, taker, delivery, now)
+                over = delivery.expires is not None and now >= delivery.expires
+                if over or taker is None or is_store_target(taker, delivery.kind):
+                    self._guard(tx, delivery, self._settle)
                 elif len(started) + len(self._running) < RELAY_RUNNING:
                     started.append((self._begin(tx, delivery, now), journal.payload_of(tx, delivery)))
             if not rows:
@@ -180,6 +189,18 @@ class Relay:
             later = tx.one(_NEXT, (target, -1 if rows else now))
             next_due[target] = later[0] if later else None
         return started, next_due, blocked
+
+    def _settle(self, tx: Transaction, delivery: Delivery) -> None:
+        """What needs no attempt of its own: it is too old, nobody takes it, or its target only writes to the store."""
+        parts, now = self._parts, self._parts.clock.now()
+        taker = self._deliveries.target(delivery.target)
+        if delivery.expires is not None and now >= delivery.expires:
+            self._deliveries.expire(parts, tx, delivery, now)
+        elif is_store_target(taker, delivery.kind):
+            self._deliveries.accept(parts, tx, taker, delivery, now)
+        else:
+            error = Undeliverable(f"nothing on this platform takes deliveries to {delivery.target}")
+            self._deliveries.failed(parts, tx, delivery, error, now)
 
     def _begin(self, tx: Transaction, delivery: Delivery, now: int) -> Delivery:
         delivery.state, delivery.started, delivery.run = RUNNING, now, self._parts.names.id()
@@ -192,7 +213,7 @@ class Relay:
         if self._closed:
             return
         if error is not None:  # look again later, or when something else happens
-            if not isinstance(error, StoreError):
+            if not isinstance(error, StoreFull):
                 _logger.error("a turn of the relay failed", exc_info=error)
             asyncio.get_running_loop().call_later(_NO_ROOM_S, self._wake)
             return
@@ -248,21 +269,38 @@ class Relay:
         self._write_down(delivery, result, failure)
 
     def _write_down(self, delivery: Delivery, result: dict[str, Any], failure: DeliveryError | None) -> None:
-        """Keep how an attempt ended; where the disk has no room for it, as soon as there is some."""
+        """Keep how an attempt ended; where the disk has no room for it, as soon as there is some.
 
-        def done(_: Any, error: BaseException | None) -> None:
-            if isinstance(error, StoreError):
-                asyncio.get_running_loop().call_later(_NO_ROOM_S, self._write_down, delivery, result, failure)
-                return
+        Where our own code fails over that, it is tried again a few times; the attempt is not made again for it.
+        """
+
+        def work(tx: Transaction) -> Fault | None:
+            try:
+                tx.attempt(lambda tx: self._end(tx, delivery, result, failure))
+            except StoreError:
+                raise
+            except Exception as error:
+                fault = self._deliveries.fault(tx, delivery, error, self._parts.clock.now())
+                if fault.last:
+                    state = DELIVERED if failure is None else FAILED
+                    outcome = Outcome(state, FAULT_CODE, fault.message, run=delivery.run)
+                    journal.end(tx, delivery, outcome, self._parts.clock.now())
+                return fault
+            return None
+
+        def done(fault: Fault | None, error: BaseException | None) -> None:
+            loop = asyncio.get_running_loop()
             if error is not None:
-                _logger.error(
-                    "the end of delivery %d to %s was not written down: it counts as interrupted at the next start",
-                    delivery.id, delivery.target, exc_info=error,
-                )  # fmt: skip
-            self._ended(delivery, throttled=isinstance(failure, Throttled))
+                if not isinstance(error, StoreFull):
+                    _logger.error("the end of delivery %d was not written down", delivery.id, exc_info=error)
+                loop.call_later(_NO_ROOM_S, self._write_down, delivery, result, failure)
+            elif fault is not None and not fault.last:
+                loop.call_later(fault.wait_ms / 1000, self._write_down, delivery, result, failure)
+            else:
+                self._ended(delivery, throttled=isinstance(failure, Throttled))
 
         if not self._closed:
-            self._parts.store.submit(lambda tx: self._end(tx, delivery, result, failure), done, frees=True)
+            self._parts.store.submit(work, done, frees=True)
 
     def _end(self, tx: Transaction, delivery: Delivery, result: dict[str, Any], failure: DeliveryError | None) -> None:
         row = tx.one(f"{SELECT_DELIVERY} WHERE id = ?", (delivery.id,))
@@ -314,7 +352,7 @@ class Relay:
         return phrases
 
     async def close(self) -> None:
-        """Stop; what runs is cancelled and counts as failed at the next start."""
+        """Stop; what runs is cancelled and made again at the next start."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()

@@ -21,6 +21,7 @@ import sqlite3
 from contextlib import suppress
 from pathlib import Path
 
+from penstock.base.errors import StoreFailed
 from penstock.base.limits import PAGE_RESERVE_BYTES, ROOM_BYTES, WAL_RESERVE_BYTES
 
 _PLACE_BYTES = 1 << 20  # the database's file is made longer by so much at once, where the disk has it
@@ -32,6 +33,8 @@ NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)  # a quota and a limit of 
 
 def is_no_room(error: BaseException | None) -> bool:
     """Whether a write failed for want of room, or because the disk cannot be written at all."""
+    if isinstance(error, StoreFailed):
+        error = error.__cause__
     if isinstance(error, sqlite3.Error):
         return getattr(error, "sqlite_errorcode", 0) & 0xFF in NO_ROOM
     return isinstance(error, OSError) and error.errno in _NO_ROOM_ON_DISK

@@ -6,11 +6,15 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from penstock.base.errors import StoreFull
+from penstock.base.errors import StoreFailed, StoreFull
 from penstock.store.room import FULL_HINT
 from penstock.store.store import Parameters, Row, Transaction
 
 T = TypeVar("T")
+_MISTAKES = (
+    sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_MISUSE,
+    sqlite3.SQLITE_RANGE, sqlite3.SQLITE_TOOBIG,
+)  # fmt: skip
 
 
 class RunAgain(BaseException):
@@ -51,13 +55,19 @@ class SqliteTransaction:
         """Every row of the query's answer."""
         if not self.begun:
             self.begin()
-        return self._execute(sql, parameters).fetchall()
+        try:
+            return self._execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise _told(error) from error
 
     def one(self, sql: str, parameters: Parameters = ()) -> Row | None:
         """The first row of the query's answer, or None."""
         if not self.begun:
             self.begin()
-        row: Row | None = self._execute(sql, parameters).fetchone()
+        try:
+            row: Row | None = self._execute(sql, parameters).fetchone()
+        except sqlite3.Error as error:
+            raise _told(error) from error
         return row
 
     def _prepare(self, sql: str) -> None:
@@ -75,19 +85,28 @@ class SqliteTransaction:
         """Carry out a statement that changes rows and return how many it changed."""
         if not self.wrote or not self.may_insert:
             self._prepare(sql)
-        return self._change(sql, parameters).rowcount
+        try:
+            return self._change(sql, parameters).rowcount
+        except sqlite3.Error as error:
+            raise _told(error) from error
 
     def write_many(self, sql: str, parameters: Sequence[Parameters]) -> None:
         """Carry out one statement once per parameters."""
         if not self.wrote or not self.may_insert:
             self._prepare(sql)
-        self._connection.executemany(sql, parameters)
+        try:
+            self._connection.executemany(sql, parameters)
+        except sqlite3.Error as error:
+            raise _told(error) from error
 
     def returning(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         """Carry out a statement that changes rows and has a RETURNING clause, and return its rows."""
         if not self.wrote or not self.may_insert:
             self._prepare(sql)
-        return self._execute(sql, parameters).fetchall()
+        try:
+            return self._execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise _told(error) from error
 
     def after(self, effect: Callable[[], None]) -> None:
         """Do this once the change is durable."""
@@ -158,3 +177,10 @@ class SqliteTransaction:
     def closed(self) -> None:
         """The group's transaction has ended."""
         self.begun = self.changed = self.saved = self.wrote = False
+
+
+def _told(error: sqlite3.Error) -> Exception:
+    """What the store's own failure is to those who use it; a mistake in the statement stays what it is."""
+    if not hasattr(error, "sqlite_errorcode") or error.sqlite_errorcode & 0xFF in _MISTAKES:
+        return error
+    return StoreFailed(f"the database failed: {error}")

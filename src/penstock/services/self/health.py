@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from penstock.engine.context import Parts, WaitingContext
+from penstock.engine.journal import faults_of
 from penstock.engine.operation import Request, Response, operation
 from penstock.services.self.applications import view
 from penstock.services.self.rules import seconds
@@ -12,6 +13,7 @@ from penstock.services.self.rules import seconds
 async def get_health(cx: WaitingContext, request: Request) -> Response:
     """What is ready: applications with their state and outputs, the sandbox in force, durability."""
     health = cx.parts.control.health()
+    faults = await cx.read(faults_of)
     return {
         "status": "ready",
         "version": health["version"],
@@ -23,6 +25,8 @@ async def get_health(cx: WaitingContext, request: Request) -> Response:
         "clock": clock_of(cx.parts),
         "services": health["services"],
         "applications": [_brief(found) for found in await cx.parts.applications.list()],
+        "faults": faults.get("count", 0),
+        "lastFault": faults.get("last", {}).get("message"),
     }
 
 
