@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from itertools import islice
 from typing import Annotated, Any, Final
 
 import typer
@@ -17,6 +18,8 @@ from penstock.cli.show import clock_time, console, moment, print_json, print_jso
 
 LOOK_AGAIN_S: Final = 0.3  # machine seconds between two looks at the journal
 WIDE: Final = 130  # columns that a line for each event takes
+PAGE: Final = 1000  # events of one look at the journal
+REMEMBERED: Final = 20_000  # events known to have been shown, so that none is shown twice
 
 
 def events(
@@ -47,20 +50,20 @@ def events(
         "kind": kind, "source": source, "state": state, "outsideOnly": outside or None,
         "allAccounts": everyone or None, "limit": lines, "newestFirst": True,
     }  # fmt: skip
-    found = latest(client, wanted)
     if not follow:
+        found = latest(client, wanted)
         if as_json:
             print_json(found)
         else:
             _print(found)
         return
     with interruptible():
-        if as_json:
-            follow_lines(client, wanted, found)
-        elif console().is_terminal:
-            _follow_table(client, wanted, found)
+        if console().is_terminal and not as_json:
+            _follow_table(client, wanted)
         else:
-            follow_lines(client, wanted, found, plain=True)
+            show = print_json_line if as_json else _print_line
+            for event in followed(client, wanted):
+                show(event)
 
 
 def latest(client: Client, wanted: dict[str, Any]) -> list[dict[str, Any]]:
@@ -75,30 +78,46 @@ def _print(found: Sequence[dict[str, Any]]) -> None:
         console().print(table(found, console().width))
     else:
         for event in found:
-            print(_line(event))
+            _print_line(event)
 
 
-def follow_lines(client: Client, wanted: dict[str, Any], found: list[dict[str, Any]], *, plain: bool = False) -> None:
-    """Print each event once, as it comes, until interrupted."""
-    shown: dict[str, None] = {}
+def followed(
+    client: Client, wanted: dict[str, Any], wait: Callable[[float], object] | None = None
+) -> Iterator[dict[str, Any]]:
+    """The latest events and then each that comes, once, for ever.
+
+    Ids rise as calls begin, so one of a call that took long comes among older ones: every look goes back over PAGE
+    events, and on until it meets one that was there before.
+    """
+    wait = wait or threading.Event().wait
+    found = latest(client, wanted | {"limit": PAGE})
+    yield from found[-wanted["limit"] :]
+    seen = dict.fromkeys(event["eventId"] for event in found)
     while True:
-        for event in found:
-            if event["eventId"] not in shown:
-                shown[event["eventId"]] = None
-                if plain:
-                    print(_line(event), flush=True)
-                else:
-                    print_json_line(event)
-        while len(shown) > 10 * wanted["limit"]:
-            del shown[next(iter(shown))]
-        threading.Event().wait(LOOK_AGAIN_S)
-        found = latest(client, wanted | {"limit": 1000} if shown else wanted)
+        wait(LOOK_AGAIN_S)
+        found = _unseen(client, wanted, seen)
+        yield from found
+        seen |= dict.fromkeys(event["eventId"] for event in found)
+        for old in list(islice(seen, max(len(seen) - REMEMBERED, 0))):
+            del seen[old]
 
 
-def _follow_table(client: Client, wanted: dict[str, Any], found: list[dict[str, Any]]) -> None:
+def _unseen(client: Client, wanted: dict[str, Any], seen: Container[str]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    asked = wanted | {"limit": PAGE}
+    while True:
+        answer = client.own("GET", "/events", **asked)
+        unseen = [event for event in answer["events"] if event["eventId"] not in seen]
+        found += unseen
+        if len(unseen) < len(answer["events"]) or "next" not in answer:
+            return found[::-1]
+        asked["after"] = answer["next"]
+
+
+def _follow_table(client: Client, wanted: dict[str, Any]) -> None:
     out = console()
     rows = min(wanted["limit"], max((out.height - 3) // (1 if out.width >= WIDE else 2), 1))
-    with Live(table(found[-rows:], out.width), console=out, auto_refresh=False) as live:
+    with Live(table(latest(client, wanted)[-rows:], out.width), console=out, auto_refresh=False) as live:
         while True:
             threading.Event().wait(LOOK_AGAIN_S)
             live.update(table(latest(client, wanted)[-rows:], out.width), refresh=True)
@@ -146,7 +165,6 @@ def _hops(event: dict[str, Any]) -> Text:
     return Text(", ").join([Text(*part) for part in parts])
 
 
-def _line(event: dict[str, Any]) -> str:
-    return "  ".join(
-        [moment(event["at"]), event["eventId"], event["kind"], event["source"], size(event["size"]), _hops(event).plain]
-    ).rstrip()
+def _print_line(event: dict[str, Any]) -> None:
+    parts = [moment(event["at"]), event["eventId"], event["kind"], event["source"], size(event["size"])]
+    print("  ".join([*parts, _hops(event).plain]).rstrip(), flush=True)
