@@ -198,9 +198,14 @@ def test_a_pattern_is_tested_against_a_whole_event(events: Any) -> None:
     assert events.test_event_pattern(EventPattern=PATTERN, Event=json.dumps(event))["Result"] is True
     other = json.dumps(event | {"source": "other"})
     assert events.test_event_pattern(EventPattern=PATTERN, Event=other)["Result"] is False
+    del event["resources"]
+    assert events.test_event_pattern(EventPattern=PATTERN, Event=json.dumps(event))["Result"] is True, "as AWS does"
     del event["region"]
     with refused("ValidationException", "region is a required field of an event"):
         events.test_event_pattern(EventPattern=PATTERN, Event=json.dumps(event))
+    wild = json.dumps({"source": [{"wildcard": "a*a*a*a*a*a*a*a*a*a*a*a*"}]})
+    with refused("InvalidEventPatternException", "Rule is too complex"):
+        events.test_event_pattern(EventPattern=wild, Event=json.dumps(event))
 
 
 @pytest.mark.parametrize("operation", ["create_archive", "start_replay", "create_connection", "create_api_destination"])

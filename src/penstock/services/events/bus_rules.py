@@ -6,12 +6,10 @@ from typing import Any
 
 from penstock.engine.context import Context
 from penstock.engine.operation import Request, Response, operation
-from penstock.engine.pattern import PatternError, compile
-from penstock.engine.pattern.complexity import complexity
 from penstock.services.events import records, schedules
-from penstock.services.events.errors import InvalidEventPattern, ValidationException
+from penstock.services.events.errors import ValidationException
 from penstock.services.events.records import Bus, Rule
-from penstock.services.events.rules import DEFAULT_BUS, PAGING, WILDCARD_COMPLEXITY
+from penstock.services.events.rules import DEFAULT_BUS, PAGING, checked_pattern
 from penstock.services.events.tags import checked_tags
 
 
@@ -42,19 +40,7 @@ def check_trigger(pattern: str | None, schedule: str | None, bus: str) -> None:
             raise ValidationException("ScheduleExpression is supported only on the default event bus.")
         schedules.check(schedule)
     if pattern is not None:
-        _check_pattern(pattern)
-
-
-def _check_pattern(pattern: str) -> None:
-    try:
-        compiled = compile(pattern)
-    except PatternError as error:
-        raise InvalidEventPattern(f"Event pattern is not valid. Reason: {error}") from error
-    if complexity(compiled, WILDCARD_COMPLEXITY) > WILDCARD_COMPLEXITY:
-        raise InvalidEventPattern(
-            "Event pattern is not valid. Reason: Rule is too complex - try using fewer wildcard characters or fewer"
-            " repeating character sequences after a wildcard character"
-        )
+        checked_pattern(pattern)
 
 
 def _change_state(cx: Context, request: Request, state: str) -> None:

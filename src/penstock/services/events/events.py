@@ -7,14 +7,15 @@ from typing import Any
 from penstock.base.names import id_of, uuid_of
 from penstock.engine.context import Context
 from penstock.engine.operation import Request, Response, operation
-from penstock.engine.pattern import PatternError, compile, parse_event
+from penstock.engine.pattern import compile, parse_event
 from penstock.services.events import records
-from penstock.services.events.errors import InvalidEventPattern, ResourceNotFound, ValidationException
+from penstock.services.events.errors import ResourceNotFound, ValidationException
 from penstock.services.events.records import Bus, Rule
 from penstock.services.events.routing import Travelling, route
 from penstock.services.events.rules import (
     REQUEST_BYTES,
     bus_arn,
+    checked_pattern,
     detail_of,
     entry_bytes,
     entry_error,
@@ -74,10 +75,7 @@ def _put(
 @operation
 def test_event_pattern(cx: Context, request: Request) -> Response:
     """Whether a pattern matches an event, which must have the fields every event has."""
-    try:
-        pattern = compile(request["EventPattern"])
-    except PatternError as error:
-        raise InvalidEventPattern(f"Event pattern is not valid. Reason: {error}") from error
+    pattern = checked_pattern(request["EventPattern"])
     return {"Result": pattern.matches(tested_event(request["Event"]))}
 
 
