@@ -329,6 +329,19 @@ def test_no_broad_except_swallows() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_calls_that_nobody_made_are_the_platforms_own() -> None:
+    """``Call.own`` says whose rights they have; only the wire makes calls for somebody else."""
+    makers = {"engine/context.py", "wire/front.py"}
+    wrong = [
+        f"{name_of(path)}:{node.lineno}: Call(…); use Call.own"
+        for path in FILES
+        if name_of(path) not in makers
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Call"
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_modules_keep_no_state() -> None:
     """Nothing at module level is an empty container waiting to be filled, and no function says ``global``."""
     wrong = []

@@ -16,7 +16,7 @@ import orjson
 from penstock import __version__
 from penstock.base.clock import MachineClock, PlatformClock
 from penstock.base.errors import StoreFull, StoreLost
-from penstock.base.limits import JOURNAL_AGE_MS, PRUNE_EVERY_MS, ROOM_EVERY_MS
+from penstock.base.limits import JOURNAL_AGE_MS, PRUNE_EVERY_MS, QUIET_REAL_MS, ROOM_EVERY_MS
 from penstock.base.names import Names
 from penstock.deploy.applications import Application, Applications
 from penstock.engine.access import Keys
@@ -233,7 +233,7 @@ class Platform:
         account, region = account or self.settings.account, region or self.settings.region
         return Call.own(service, operation, account, region, **more)
 
-    async def quiet(self, account: str | None = None, timeout_ms: float = 60_000) -> Settled:
+    async def quiet(self, account: str | None = None, timeout_ms: float = QUIET_REAL_MS) -> Settled:
         """Wait until everything caused so far has settled; ``busy`` of the answer says what has not."""
         return await self.quiet_.wait(account, timeout_ms)
 
