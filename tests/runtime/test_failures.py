@@ -196,6 +196,15 @@ async def test_memory_over_the_limit_is_killed(machine: Machine) -> None:
     assert await machine.answer(function, False) == "well"
 
 
+@pytest.mark.parametrize("where", ["init", "handler"])
+async def test_what_a_process_that_exits_has_used_is_told(machine: Machine, where: str) -> None:
+    use = "x = bytearray(60 << 20); x[::4096] = bytes(len(x) // 4096); import os; os._exit(1)\n"
+    handler = "def handler(event, context):\n    "
+    source = use + handler + "pass\n" if where == "init" else handler + use
+    result = await machine.invoke(machine.function(source, memory_mb=512))
+    assert 60 < int(last(result)["Max Memory Used"].removesuffix(" MB")) < 200
+
+
 async def test_memory_of_child_processes_counts(machine: Machine) -> None:
     function = machine.function(
         """

@@ -205,8 +205,7 @@ class Environment:
         self._process.launch(message)
         self._shared.watch.watch(self)
         outcome = await job.done
-        if self.pid is not None:
-            self.peak_kb = max(self.peak_kb, memory.peak_kb(self.pid))
+        self.peak_kb = max(self.peak_kb, self._process.peak_kb, memory.peak_kb(self.pid) if self.pid is not None else 0)
         if outcome.error_type == "Sandbox.Failure":
             raise CannotRun(f"no environment for {self.function.name}: {outcome.why}")
         log.drain()
@@ -275,9 +274,11 @@ class Environment:
         self._own(report.report(function, invocation.request_id, result, by_platform, invocation.trace_header))
 
     def _measure(self) -> None:
-        """Bring the peak of memory up to date; awslambdaric's process tells its own with its answer."""
+        """Bring the peak of memory up to date; awslambdaric's process tells its own with its answer, or as it ends."""
         if self._job is not None:
             self.peak_kb = max(self.peak_kb, self._job.max_kb)
+        if self._process is not None:
+            self.peak_kb = max(self.peak_kb, self._process.peak_kb)
         if self.pid is not None and self._runtime.kind != "python":
             self.peak_kb = max(self.peak_kb, memory.peak_kb(self.pid))
 

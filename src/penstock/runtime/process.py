@@ -52,6 +52,7 @@ class Process:
         self._on_ended: Callable[[str, str], None] | None = ended
         self.gone: asyncio.Future[None] = self._loop.create_future()
         self.pid: int | None = None  # of the function's process, as this server sees it
+        self.peak_kb = 0  # the most it ever had, once it has ended
         self.channel = PythonChannel(listener) if python else None
         self._life, self._their_life = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._life.setblocking(False)
@@ -117,7 +118,9 @@ class Process:
                     self.pid = _CREDENTIALS.unpack(content[: _CREDENTIALS.size])[0]
             self._on_started()
         elif word == "exit":
-            self._end("Runtime.ExitError", describe(int(rest)))
+            status, most_kb = map(int, rest.split())
+            self.peak_kb = most_kb if self.channel is not None else 0  # an exec'd one has its fork's memory in it
+            self._end("Runtime.ExitError", describe(status))
         elif word == "entrypoint":
             self._end("Runtime.InvalidEntrypoint", rest)
         else:

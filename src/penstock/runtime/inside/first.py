@@ -4,8 +4,8 @@ The first process sets up what the environment sees, starts the function's proce
 how the function's process ended. Then it ends, and with it (by pid namespace or sweep) all that the function left.
 On AWS, too, the runtime is not process 1: signals to oneself work, zombies do not pile up.
 
-``life`` is a socket to the server: packets "main", "exit <wait status>", "fail <why>". The kernel stamps each with the
-sender's process id as the server sees it.
+``life`` is a socket to the server: packets "main", "exit <wait status> <KB at most>", "fail <why>". The kernel stamps
+each with the sender's process id as the server sees it.
 """
 
 from __future__ import annotations
@@ -56,8 +56,9 @@ def run(zygote, message: dict, descriptors: list[int]) -> None:
             os._exit(1)
     os.closerange(0, life.fileno())
     status = _wait_for(pid)
+    most_kb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     with contextlib.suppress(OSError):  # the server is gone, and so shall we be
-        life.send(f"exit {status}".encode())
+        life.send(f"exit {status} {most_kb}".encode())
     if not spaces:
         killing.sweep(os.getpid())
     os._exit(0)
