@@ -1,9 +1,9 @@
 """Identifiers and ARNs: the only caller of randomness in Penstock.
 
 An id is an integer of 60 bits, time-ordered and unique on this platform: 41 bits of machine milliseconds since
-2020 and 19 bits of counter. Its public form is a UUID that looks random and can be turned back into the id, so
-that no table needs an index of UUIDs: SQS message ids, EventBridge event ids and request ids are ids of events
-and runs in the journal.
+2020 and 19 bits of counter. Its public form is a UUID whose first digits look random and that can be turned back into
+the id, so that no table needs an index of UUIDs: SQS message ids, EventBridge event ids and request ids are ids of
+events and runs in the journal.
 """
 
 from __future__ import annotations
@@ -22,20 +22,31 @@ PARTITION = "aws"
 
 _EPOCH_MS = 1_577_836_800_000  # 2020-01-01T00:00:00Z
 _COUNTER_BITS = 19
-_ID_MASK = (1 << 60) - 1
-_MIX = 0x9E3779B97F4A7C1  # odd, so that multiplication modulo 2**60 can be undone
-_UNMIX = pow(_MIX, -1, 1 << 60)
+_LOW_BITS = 48  # of an id: what changes within six days
+_LOW_MASK = (1 << _LOW_BITS) - 1
+_MIX = 0x9E3779B97F4B  # odd, so that multiplication modulo 2**48 can be undone
+_UNMIX = pow(_MIX, -1, 1 << _LOW_BITS)
+_HIGH_MIX, _HIGH_SHIFT = 0x9E5, 0x3C7
+_HIGH_UNMIX = pow(_HIGH_MIX, -1, 1 << 12)
 _CHECK = 0xD6E8FEB86659FD93
 _CHECK_MASK = (1 << 62) - 1
 
 
 def uuid_of(id_: int) -> str:
-    """The public form of an id: a version 4 UUID, the same for the same id."""
-    mixed = (id_ * _MIX) & _ID_MASK
-    mixed ^= mixed >> 31
-    check = 0x8000000000000000 | ((id_ ^ (id_ >> 17)) * _CHECK) & _CHECK_MASK
-    text = "%015x%016x" % (mixed, check)  # noqa: UP031 (a fifth faster, and every request makes two)
-    return f"{text[:8]}-{text[8:12]}-4{text[12:15]}-{text[15:19]}-{text[19:]}"
+    """The public form of an id: a version 4 UUID, the same for the same id.
+
+    Its first twelve digits are the low bits, mixed; the rest are the same for six days and need not be made each time.
+    """
+    mixed = id_ * _MIX & _LOW_MASK
+    text = "%012x" % (mixed ^ mixed >> 24)  # noqa: UP031 (faster, and every request makes two)
+    return f"{text[:8]}-{text[8:]}{_end_of_uuid(id_ >> _LOW_BITS)}"
+
+
+@lru_cache(maxsize=64)
+def _end_of_uuid(high: int) -> str:
+    check = 0x8000000000000000 | (high + 1) * _CHECK & _CHECK_MASK
+    text = f"{check:016x}"
+    return f"-4{high * _HIGH_MIX + _HIGH_SHIFT & 0xFFF:03x}-{text[:4]}-{text[4:]}"
 
 
 def id_of(uuid: str) -> int | None:
@@ -44,11 +55,11 @@ def id_of(uuid: str) -> int | None:
     if len(digits) != 32 or digits[12] != "4":
         return None
     try:
-        mixed = int(digits[:12] + digits[13:16], 16)
+        mixed, high = int(digits[:12], 16), int(digits[13:16], 16)
     except ValueError:
         return None
-    mixed ^= mixed >> 31
-    id_ = (mixed * _UNMIX) & _ID_MASK
+    low = (mixed ^ mixed >> 24) * _UNMIX & _LOW_MASK
+    id_ = ((high - _HIGH_SHIFT) * _HIGH_UNMIX & 0xFFF) << _LOW_BITS | low
     return id_ if uuid_of(id_) == uuid.lower() else None
 
 
