@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,31 @@ async def test_other_versions_than_latest_do_not_exist(tmp_path: Path, bench: Be
             assert await refusal(call, "ResourceNotFoundException") == f"Function not found: {arn}:3"
         versions = await on.call("ListVersionsByFunction", FunctionName="orders")
         assert [version["FunctionArn"] for version in versions["Versions"]] == [f"{arn}:$LATEST"]
+
+
+@pytest.mark.parametrize(
+    ("principal", "stands"),
+    [
+        ("*", "*"),
+        ("111122223333", {"AWS": "arn:aws:iam::111122223333:root"}),
+        ("arn:aws:iam::111122223333:role/path/r", {"AWS": "arn:aws:iam::111122223333:role/path/r"}),
+        ("s3.amazonaws.com", {"Service": "s3.amazonaws.com"}),
+        ("arn:aws:iam::12:user/u", None),
+        ("arn:aws:s3:::bucket", None),
+        ("somebody", None),
+    ],
+)
+async def test_a_permission_names_a_principal(tmp_path: Path, bench: Benches, principal: str, stands: Any) -> None:
+    async with bench(tmp_path) as on:
+        await on.function()
+        given = {"FunctionName": "orders", "StatementId": "s", "Action": "lambda:InvokeFunction"}
+        if stands is None:
+            with pytest.raises(ApiError, match="The provided principal was invalid") as error:
+                await on.call("AddPermission", **given, Principal=principal)
+            assert error.value.code == "InvalidParameterValueException"
+        else:
+            statement = json.loads((await on.call("AddPermission", **given, Principal=principal))["Statement"])
+            assert statement["Principal"] == stands
 
 
 async def test_a_resource_policy_is_kept(tmp_path: Path, bench: Benches) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -94,11 +95,16 @@ def statement_of(request: Request, resource: str) -> dict[str, Any]:
 
 
 def _principal(name: str) -> Any:
+    """A principal as policies have it: everybody, an account, somebody of an account, or a service."""
     if name == "*":
         return "*"
     if is_account(name):
         return {"AWS": f"arn:aws:iam::{name}:root"}
-    return {"AWS": name} if name.startswith("arn:") else {"Service": name}
+    if re.fullmatch(r"arn:aws[\w-]*:(iam|sts)::\d{12}:[\w-]+(/.+)?", name):
+        return {"AWS": name}
+    if "." not in name or ":" in name:
+        raise InvalidParameterValue("The provided principal was invalid. Please check the principal and try again.")
+    return {"Service": name}
 
 
 def _row(cx: Context, request: Request) -> FunctionRow:
