@@ -174,6 +174,12 @@ def test_a_target_that_cannot_be_is_refused(events: Any, target: dict[str, Any],
     assert events.list_targets_by_rule(Rule="r")["Targets"] == []
 
 
+def test_what_aws_refuses_too_is_told_before_what_only_penstock_refuses(events: Any) -> None:
+    events.put_rule(Name="r", EventPattern=PATTERN)
+    with refused("ValidationException", "Parameter bucket is not valid. Reason: Provided Arn is not in correct format."):
+        events.put_targets(Rule="r", Targets=[{"Id": "1", "Arn": "arn:aws:s3:::bucket"}, {"Id": "2", "Arn": "bucket"}])
+
+
 def test_a_rule_has_a_hundred_targets_at_most(events: Any) -> None:
     events.put_rule(Name="r", EventPattern=PATTERN)
     events.put_targets(Rule="r", Targets=[{"Id": str(number), "Arn": QUEUE} for number in range(100)])

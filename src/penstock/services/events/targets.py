@@ -33,6 +33,8 @@ _INPUTS: Final = ("Input", "InputPath", "InputTransformer")
 def put_targets(cx: Context, request: Request) -> Response:
     """Add targets to a rule or replace those with the same ids; all of them or none."""
     for target in request["Targets"]:
+        _arn(target)  # what AWS refuses too is told before what only this platform does
+    for target in request["Targets"]:
         check_target(target)
     bus = records.bus_of(cx, request.get("EventBusName"))
     rule = records.rule_of(cx, bus, request["Rule"])
