@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from penstock.store.store import Reader
 from penstock.testing.platform import PlatformThread
 from tests.coverage.recorder import Recorder
+
+NEVER_EMPTY = {"platform_value", "schema_script", "store_reserve"}  # the platform's own tables
 
 pytest_plugins = ["pytester", "tests.coverage.plugin"]
 
@@ -19,6 +22,17 @@ def shared_platform(tmp_path_factory: pytest.TempPathFactory, recorder: Recorder
     data = tmp_path_factory.mktemp("platform")
     with PlatformThread(data, durability="os", registry=recorder.registry) as platform:
         yield platform
+        platform.reset()
+        platform.quiet()
+        left = platform.run(platform.platform.store.read(_rows))
+        assert left == {}, "a reset left rows of what the tests of this platform made: its service has to delete them"
+
+
+def _rows(reader: Reader) -> dict[str, int]:
+    """How many rows each table has that should have none after a reset of everything."""
+    tables = [name for (name,) in reader.all("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    counts = {name: reader.all(f"SELECT count(*) FROM {name}")[0][0] for name in tables if name not in NEVER_EMPTY}
+    return {name: count for name, count in counts.items() if count}
 
 
 @pytest.fixture
