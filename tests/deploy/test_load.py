@@ -83,6 +83,24 @@ def test_what_is_no_template_is_told_with_its_line(text: str, message: str) -> N
         load.parse(text)
 
 
+def test_another_environment_of_samconfig_is_taken_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "template.yaml").write_text("Resources: {}")
+    with pytest.raises(TemplateError, match="that could have an environment staging"):
+        samconfig.find(tmp_path, environment="staging")
+    (tmp_path / "samconfig.toml").write_text("""
+version = 0.1
+[default.deploy.parameters]
+stack_name = "usual"
+[staging.deploy.parameters]
+stack_name = "staging"
+parameter_overrides = ["Stage=dev", "Names=x,y"]
+""")
+    found = samconfig.find(tmp_path, environment="staging")
+    assert found is not None and (found.name, found.parameters) == ("staging", {"Stage": "dev", "Names": "x,y"})
+    with pytest.raises(TemplateError, match="has no environment prod; it has: default, staging"):
+        samconfig.find(tmp_path, environment="prod")
+
+
 def test_samconfig_names_stack_template_and_parameters(tmp_path: Path) -> None:
     (tmp_path / "app.yaml").write_text("Resources: {}")
     (tmp_path / "samconfig.toml").write_text("""

@@ -24,12 +24,15 @@ from penstock.deploy.samconfig import Found, find
 STOP_S: Final = 20.0  # machine seconds a server has to stop
 
 
-def choose(given: Path | None, name: str | None, parameters: Iterable[str]) -> Found | None:
+def choose(
+    given: Path | None, name: str | None, parameters: Iterable[str], environment: str = "default"
+) -> Found | None:
     """What is to be deployed; None when no template was named and the folder has none."""
     if given is not None and not given.exists():
         raise Problem(f"{given} does not exist: name a template file or a folder that has one.", exit_code=WRONG_USE)
     try:
-        found = find(given or Path.cwd(), name=name, given=dict(_parameter(each) for each in parameters))
+        found = find(given or Path.cwd(), name=name, environment=environment,
+                     given=dict(_parameter(each) for each in parameters))  # fmt: skip
     except TemplateError as error:
         raise Problem(error.message) from error
     if found is None and given is not None:

@@ -90,6 +90,18 @@ def physical(client: Client, name: str, type_: str) -> str | None:
     return next(iter(found), None)
 
 
+def physical_of(client: Client, name: str, type_: str, missing: Problem) -> str:
+    """What a resource that a template calls ``name`` is called here; else ``missing``, with the names there are."""
+    found = physical(client, name, type_)
+    if found is not None:
+        return found
+    there = client.own("GET", "/applications")["applications"]
+    names = sorted({each["logicalId"] for one in there for each in one["resources"] if each["type"] == type_})
+    known = f"The templates here have: {', '.join(names)}." if names else "No template here has one."
+    raise Problem(f"{missing.message.removesuffix('.')}: nothing here is called {name}. {known}", code=missing.code,
+                  exit_code=missing.exit_code) from missing  # fmt: skip
+
+
 def address(settings: Settings) -> str:
     """Where a server with these settings listens."""
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "localhost") else settings.host

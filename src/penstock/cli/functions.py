@@ -13,7 +13,18 @@ from typing import Annotated, Any, Final
 import typer
 
 from penstock.cli.client import Client
-from penstock.cli.find import Account, AsJson, Data, Region, Url, client_for, interruptible, physical, settings_for
+from penstock.cli.find import (
+    Account,
+    AsJson,
+    Data,
+    Region,
+    Url,
+    client_for,
+    interruptible,
+    physical,
+    physical_of,
+    settings_for,
+)
 from penstock.cli.problems import FAILED, NOT_FOUND, WRONG_USE, Problem, Unreachable
 from penstock.cli.show import clock_time, console, print_json, print_json_line
 
@@ -48,8 +59,9 @@ def invoke(
     try:
         headers, answer = client.invoke(function, event, kind=kind, tail=log and not later)
     except Problem as problem:
-        if problem.exit_code != NOT_FOUND or (found := physical(client, function, _FUNCTION)) is None:
+        if problem.exit_code != NOT_FOUND:
             raise
+        found = physical_of(client, function, _FUNCTION, problem)
         headers, answer = client.invoke(found, event, kind=kind, tail=log and not later)
     failed = headers.get(_FUNCTION_ERROR)
     if log and (tail := headers.get("X-Amz-Log-Result")):

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from penstock.cli.find import Account, AsJson, Data, Region, Url, client_for, physical
+from penstock.cli.find import Account, AsJson, Data, Region, Url, client_for, physical_of
 from penstock.cli.problems import NOT_FOUND, WRONG_USE, Problem
 from penstock.cli.show import console, print_json
 
@@ -48,8 +48,9 @@ def send(
     try:
         answer = client.json("sqs", "AmazonSQS.SendMessage", request)
     except Problem as problem:
-        if problem.exit_code != NOT_FOUND or (found := physical(client, queue, "AWS::SQS::Queue")) is None:
+        if problem.exit_code != NOT_FOUND:
             raise
+        found = physical_of(client, queue, "AWS::SQS::Queue", problem)
         answer = client.json("sqs", "AmazonSQS.SendMessage", request | {"QueueUrl": found})
     if as_json:
         print_json(answer)

@@ -79,6 +79,7 @@ def up(
     name: Annotated[
         str | None, typer.Option(help="The application's name; else samconfig.toml's, else its folder's.")
     ] = None,
+    config_env: Annotated[str, typer.Option(help="The environment of samconfig.toml to take.")] = "default",
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave the server running in the background.")] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Return only when all that the deployment set off has settled.")
@@ -118,11 +119,12 @@ def up(
     \b
       penstock up                                  the template of this folder; without one, just serve
       penstock up app/template.yaml --param Stage=dev
+      penstock up --config-env staging             as samconfig.toml says for this environment
       penstock up --watch                          edited handlers are live within a second; the state stays
       penstock up --detach --wait && npm test      in the background; see also `penstock down --stop`
       penstock up --memory --port 0                keep nothing, on a free port
     """
-    chosen = choose(template, name, parameters or ())
+    chosen = choose(template, name, parameters or (), config_env)
     if memory and data is not None:
         raise Problem("--memory keeps nothing, --data says where to keep it: choose one.", exit_code=WRONG_USE)
     _check_watch(watch, chosen, detach or as_json)

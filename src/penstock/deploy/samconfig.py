@@ -7,11 +7,12 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from penstock.base.errors import TemplateError
 
-TEMPLATE_NAMES = ("template.yaml", "template.yml", "template.json")
+TEMPLATE_NAMES: Final = ("template.yaml", "template.yml", "template.json")
+DEFAULT: Final = "default"  # the environment of samconfig.toml that is taken unless another is named
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class SamConfig:
 
 
 def find(
-    place: Path, *, name: str | None = None, given: Mapping[str, str] | None = None, environment: str = "default"
+    place: Path, *, name: str | None = None, given: Mapping[str, str] | None = None, environment: str = DEFAULT
 ) -> Found | None:
     """The template at ``place`` (a file, or a folder that has one), and how to deploy it; None when there is none.
 
@@ -73,14 +74,16 @@ def find_template(folder: Path, config: SamConfig | None = None) -> Path | None:
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
-def load_samconfig(folder: Path, environment: str = "default") -> SamConfig | None:
-    """Read ``samconfig.toml`` of a folder, or None when there is none.
+def load_samconfig(folder: Path, environment: str = DEFAULT) -> SamConfig | None:
+    """Read ``samconfig.toml`` of a folder, or None when there is none; an environment it does not have is an error.
 
     Command sections are read from general to particular: ``global``, ``build``, ``deploy``. See "AWS SAM CLI
     configuration file" in the SAM Developer Guide.
     """
     path = folder / "samconfig.toml"
     if not path.is_file():
+        if environment != DEFAULT:
+            raise TemplateError(f"there is no {path} that could have an environment {environment}; leave it out")
         return None
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -88,6 +91,9 @@ def load_samconfig(folder: Path, environment: str = "default") -> SamConfig | No
         raise TemplateError(f"{path}: not well-formed TOML: {error}") from error
     settings: dict[str, Any] = {}
     section = document.get(environment, {})
+    if environment not in document and environment != DEFAULT:
+        names = ", ".join(name for name, value in document.items() if isinstance(value, dict)) or "none"
+        raise TemplateError(f"{path} has no environment {environment}; it has: {names}")
     for command in ("global", "build", "deploy"):
         found = section.get(command, {}) if isinstance(section, dict) else {}
         settings |= found.get("parameters", {}) if isinstance(found, dict) else {}

@@ -125,7 +125,9 @@ def all_wrong(
         return None
 
     while (why := said(left)) is not None:
-        otherwise = {name: said({key: left[key] for key in left if key != name}) for name in left}
+        # Members that it names first: of two that do not go together, that is the one to change.
+        names = sorted(left, key=lambda name: name not in why)
+        otherwise = {name: said({key: left[key] for key in left if key != name}) for name in names}
         guilty = next((name for name, then in otherwise.items() if then is None), None)
         guilty = guilty or next((name for name, then in otherwise.items() if then != why), None)
         yield Wrong(guilty, why)
