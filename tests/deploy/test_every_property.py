@@ -74,6 +74,7 @@ Resources:
   Team: {Type: AWS::IAM::Group, Properties: {GroupName: team, Path: /shop/, ManagedPolicyArns: [*managed],
     Policies: [{PolicyName: p, PolicyDocument: *allow}]}}
   User: {Type: AWS::IAM::User, Properties: {UserName: ann, Path: /shop/, Groups: [!Ref Team],
+    LoginProfile: {Password: Correct-Horse-7, PasswordResetRequired: "true"},
     Tags: [{Key: a, Value: b}], PermissionsBoundary: *managed,
     ManagedPolicyArns: [*managed], Policies: [{PolicyName: p, PolicyDocument: *allow}]}}
   Inline: {Type: AWS::IAM::Policy, Properties: {PolicyName: i, PolicyDocument: *allow, Roles: [!Ref Role],

@@ -80,6 +80,24 @@ def test_a_managed_policy_gains_versions_and_goes_with_its_attachments(applied: 
     assert applied.client.list_attached_role_policies(RoleName="one")["AttachedPolicies"] == []
 
 
+def test_a_users_login_profile_comes_changes_and_goes(applied: Applied) -> None:
+    def required() -> bool:
+        return bool(applied.client.get_login_profile(UserName="alice")["LoginProfile"]["PasswordResetRequired"])
+
+    password = {"Password": "Correct-Horse-7"}
+    user, declared = applied.create(
+        "AWS::IAM::User", "alice", LoginProfile=password | {"PasswordResetRequired": "true"}
+    )  # fmt: skip
+    assert required() is True
+    applied.update(declared, user, LoginProfile=password)
+    assert required() is False
+    applied.update(declared, user)
+    with pytest.raises(applied.client.exceptions.NoSuchEntityException):
+        required()
+    applied.client.create_login_profile(UserName="alice", **password)
+    applied.delete("AWS::IAM::User", user)
+
+
 def test_users_groups_profiles_and_role_policies_are_applied(applied: Applied) -> None:
     applied.create("AWS::IAM::Role", "one", AssumeRolePolicyDocument=TRUST)
     group, _ = applied.create("AWS::IAM::Group", "staff", ManagedPolicyArns=[BASIC])

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from penstock.base.errors import ApiError
 from penstock.engine.context import Context, WaitingContext
-from penstock.engine.model.written import DOCUMENT, TAGS, TEXT, list_of, structure
+from penstock.engine.model.written import DOCUMENT, TAGS, TEXT, TRUTH, list_of, structure
 from penstock.engine.resource import Check, Declared, Physical, ResourceType, Wrong
 from penstock.services.iam import documents
 from penstock.services.iam.policy_resources import (
@@ -29,8 +29,6 @@ from penstock.services.iam.policy_resources import (
     update_policy,
     update_role_policy,
 )
-
-_NO_PASSWORD: Final = "leave it out: there is no console to sign in to"
 
 
 def _tags(declared: Declared) -> list[dict[str, str]]:
@@ -161,6 +159,7 @@ async def create_user(cx: WaitingContext, declared: Declared) -> Physical:
         _set_policies(cx, "User", name, properties, {})
         for group in properties.get("Groups") or ():
             cx.call("iam", "AddUserToGroup", {"GroupName": group, "UserName": name})
+        _set_login(cx, name, properties.get("LoginProfile"), None)
         return Physical(name, {"Arn": user["Arn"]})
 
     return await cx.transact(work)
@@ -184,14 +183,28 @@ async def update_user(cx: WaitingContext, new: Declared, old: Declared, physical
                 unless_gone(cx, "RemoveUserFromGroup", {"GroupName": group, "UserName": name})
         for group in groups:
             cx.call("iam", "AddUserToGroup", {"GroupName": group, "UserName": name})
+        _set_login(cx, name, properties.get("LoginProfile"), old.properties.get("LoginProfile"))
         _retag(cx, "User", name, new, old)
         return Physical(name, {"Arn": cx.call("iam", "GetUser", {"UserName": name})["User"]["Arn"]})
 
     return await cx.transact(work)
 
 
+def _set_login(cx: Context, name: str, new: Mapping[str, Any] | None, old: Mapping[str, Any] | None) -> None:
+    """Give a user another password, or the first, or none any more."""
+    if new == old:
+        return
+    if new is None:
+        unless_gone(cx, "DeleteLoginProfile", {"UserName": name})
+        return
+    reset = str(new.get("PasswordResetRequired", False)).lower() == "true"
+    request = {"UserName": name, "Password": new["Password"], "PasswordResetRequired": reset}
+    cx.call("iam", "CreateLoginProfile" if old is None else "UpdateLoginProfile", request)
+
+
 def _empty_user(cx: Context, name: str) -> None:
     _empty(cx, "User", name)
+    unless_gone(cx, "DeleteLoginProfile", {"UserName": name})
     for group in cx.call("iam", "ListGroupsForUser", {"UserName": name, "MaxItems": 1000})["Groups"]:
         cx.call("iam", "RemoveUserFromGroup", {"GroupName": group["GroupName"], "UserName": name})
 
@@ -289,6 +302,7 @@ _POLICIES: Final = list_of(
     structure({"PolicyName": TEXT, "PolicyDocument": DOCUMENT}, needs=("PolicyName", "PolicyDocument"))
 )
 _NAMES: Final = list_of(TEXT)
+_LOGIN: Final = structure({"Password": TEXT, "PasswordResetRequired": TRUTH}, needs=("Password",))
 _OF_AN_ENTITY: Final = {"ManagedPolicyArns": _NAMES, "Policies": _POLICIES, "Tags": TAGS}
 _OF_A_POLICY: Final = {"PolicyDocument": DOCUMENT, **dict.fromkeys(OWNERS, _NAMES)}
 
@@ -309,14 +323,13 @@ RESOURCES: Final = (
     ),
     ResourceType(
         "AWS::IAM::User", create_user, update_user, _deleter("User", _empty_user),
-        executed=frozenset({"UserName", "Path", "Groups"}),
+        executed=frozenset({"UserName", "Path", "Groups", "LoginProfile"}),
         kept=frozenset({"ManagedPolicyArns", "PermissionsBoundary", "Policies", "Tags"}),
-        refused={"LoginProfile": _NO_PASSWORD},
         replaced_by=frozenset({"UserName"}),
         attributes=frozenset({"Arn"}),
         name_property="UserName",
         like="iam.CreateUser",
-        forms={"Groups": _NAMES, **_OF_AN_ENTITY},
+        forms={"Groups": _NAMES, "LoginProfile": _LOGIN, **_OF_AN_ENTITY},
         check=_checking(),
     ),
     ResourceType(
