@@ -71,6 +71,15 @@ def test_white_space_around_the_name_of_an_attribute_is_no_part_of_it(sqs: Alone
     assert (error.code, error.message) == ("InvalidAttributeName", "Unknown Attribute Visibility Timeout.")
 
 
+def test_truth_values_may_be_capitalised(sqs: Alone) -> None:
+    attributes = {"FifoQueue": "True", "ContentBasedDeduplication": "False", "SqsManagedSseEnabled": "FALSE"}
+    url = sqs.call("CreateQueue", QueueName="q.fifo", Attributes=attributes)["QueueUrl"]
+    told = sqs.call("GetQueueAttributes", QueueUrl=url, AttributeNames=list(attributes))["Attributes"]
+    assert told == {"FifoQueue": "true", "ContentBasedDeduplication": "false", "SqsManagedSseEnabled": "false"}
+    error = sqs.fails("CreateQueue", QueueName="other.fifo", Attributes={"FifoQueue": "tru"})
+    assert error.code in ("InvalidAttributeName", "InvalidParameterValue")
+
+
 def test_attributes_take_effect_at_once(sqs: Alone) -> None:
     url = sqs.queue("q")
     sqs.send(url, "before")

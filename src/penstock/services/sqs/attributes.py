@@ -71,11 +71,17 @@ def check_name(name: str, fifo: bool) -> None:
 
 
 def named(given: Mapping[str, str]) -> Texts:
-    """The attributes given, by their plain names: white space around a name is no part of it.
+    """The attributes given, by their plain names: white space around a name is no part of it. Truth values in their
+    plain form, too.
 
-    AWS does not document that; README.md, "Differences from AWS", says what it rests on.
+    AWS documents neither; README.md, "Differences from AWS", says what the first rests on.
     """
-    return {name.strip(): value for name, value in given.items()}
+    return {name.strip(): _plain(value) for name, value in given.items()}
+
+
+def _plain(value: str) -> str:
+    """``True`` is as good as ``true``: AWS was recorded to take both, and tells the latter."""
+    return value.lower() if value in ("True", "TRUE", "False", "FALSE") else value
 
 
 def checked(given: Mapping[str, str], *, fifo: bool, new: bool, current: Mapping[str, str]) -> Texts:
