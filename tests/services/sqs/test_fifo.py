@@ -97,11 +97,11 @@ def test_deduplication_can_be_per_message_group(sqs: Alone) -> None:
     assert sqs.counts(url) == (2, 0, 0)
 
 
-def test_a_purge_does_not_forget_duplicates(sqs: Alone, url: str) -> None:
-    sqs.send(url, "x", MessageGroupId="a")
+def test_a_purge_forgets_duplicates_too(sqs: Alone, url: str) -> None:
+    purged = sqs.send(url, "x", MessageGroupId="a")
     sqs.call("PurgeQueue", QueueUrl=url)
-    sqs.send(url, "x", MessageGroupId="a")
-    assert sqs.counts(url) == (0, 0, 0)
+    assert sqs.send(url, "x", MessageGroupId="a")["MessageId"] != purged["MessageId"]
+    assert sqs.bodies(url) == ["x"]
 
 
 def test_what_a_fifo_queue_needs_is_said(sqs: Alone) -> None:

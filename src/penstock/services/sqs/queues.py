@@ -250,6 +250,9 @@ def change_attributes(cx: Context, queue: Queue, changed: dict[str, str]) -> Non
 def purge_queue(cx: Context, request: Request) -> Response:
     """Remove every message of a queue, those in flight as well; at once, and at most once in 60 seconds.
 
+    The queue gets a new id: what it had under the old one, deduplication ids as well, goes in slices. AWS was recorded
+    to take a duplicate of what was purged (localstack/localstack, test_purge_queue_clears_fifo_deduplication_cache).
+
     docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_PurgeQueue.html
     """
     queue = by_url(cx, request["QueueUrl"])
@@ -258,8 +261,6 @@ def purge_queue(cx: Context, request: Request) -> Response:
     new_id = cx.names.id()
     cx.write("INSERT INTO sqs_emptied (queue) VALUES (?)", (queue.id,))
     cx.write("UPDATE sqs_queue SET id = ?, purged = ? WHERE id = ?", (new_id, cx.now, queue.id))
-    # What was sent before stays sent: a duplicate of it is one for the rest of its five minutes.
-    cx.write("UPDATE sqs_dedup SET queue = ? WHERE queue = ?", (new_id, queue.id))
     forget(cx, queue.account, queue.region, queue.name)
     cx.wake("sqs:housekeeping")
     return {}
