@@ -25,12 +25,16 @@ TOLD_LINES = 20  # of a client that failed
 
 @dataclass(frozen=True)
 class Client:
-    """A client of a language: its folder here, the programs that preparing it takes, how to prepare and to run it."""
+    """A client of a language: its folder here, the tools that preparing it takes, how to prepare it.
+
+    ``command(folder, program)`` runs one of its programs: ``services`` does what applications do and has to see what
+    AWS would show, ``protocols`` makes a call of every kind.
+    """
 
     name: str
-    programs: tuple[str, ...]
+    tools: tuple[str, ...]
     make: Callable[[Path, Path], Iterable[list[str]]]
-    command: Callable[[Path], list[str]]
+    command: Callable[[Path, str], list[str]]
 
     @property
     def folder(self) -> Path:
@@ -50,17 +54,17 @@ class Client:
         return made_once(self.folder, fill)
 
     def lacking(self) -> str | None:
-        """The program this machine lacks to prepare it, if any."""
-        return next((each for each in self.programs if shutil.which(each) is None), None)
+        """The tool this machine lacks to prepare it, if any."""
+        return next((each for each in self.tools if shutil.which(each) is None), None)
 
-    def prepared(self) -> list[str]:
-        """The command that runs it; the calling test is skipped when it has not been prepared."""
+    def prepared(self, program: str = "services") -> list[str]:
+        """The command that runs a program of it; the calling test is skipped when it has not been prepared."""
         if not self.folder.is_dir():
             lacking = self.lacking()
             pytest.skip(
                 f"{self.name}: this machine has no {lacking}" if lacking else f"{self.name}: run `make clients`"
             )
-        return self.command(self.folder)
+        return self.command(self.folder, program)
 
     def run(self, *arguments: str) -> str:
         """Run it; what it says on standard output."""
@@ -82,9 +86,10 @@ def _go(source: Path, target: Path) -> Iterable[list[str]]:
 
 def _java(source: Path, target: Path) -> Iterable[list[str]]:
     shutil.copytree(source, target, dirs_exist_ok=True)
+    sources = ["Services.java", "Protocols.java"]
     return [
         ["mvn", "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={target / 'jars'}"],
-        ["javac", "-encoding", "UTF-8", "-cp", f"{target / 'jars'}/*", "-d", str(target / "classes"), "Client.java"],
+        ["javac", "-encoding", "UTF-8", "-cp", f"{target / 'jars'}/*", "-d", str(target / "classes"), *sources],
     ]
 
 
@@ -93,12 +98,18 @@ def _sam(source: Path, target: Path) -> Iterable[list[str]]:
     return [[sys.executable, "-m", "venv", str(target / "venv")], [*install, "-r", str(source / "requirements.txt")]]
 
 
-JAVASCRIPT = Client("javascript", ("node", "npm"), _javascript, lambda at: ["node", str(at / "client.mjs")])
-GO = Client("go", ("go",), _go, lambda at: [str(at / "client")])
-JAVA = Client(
-    "java", ("java", "javac", "mvn"), _java, lambda at: ["java", "-cp", f"{at / 'classes'}:{at / 'jars'}/*", "Client"]
+def _java_command(at: Path, program: str) -> list[str]:
+    # More than one HTTP client is there, and an SDK that was not told which one to take refuses to choose.
+    http = "-Dsoftware.amazon.awssdk.http.service.impl=software.amazon.awssdk.http.apache.ApacheSdkHttpService"
+    return ["java", http, "-cp", f"{at / 'classes'}:{at / 'jars'}/*", program.capitalize()]
+
+
+JAVASCRIPT = Client(
+    "javascript", ("node", "npm"), _javascript, lambda at, program: ["node", str(at / f"{program}.mjs")]
 )
-SAM = Client("sam", (), _sam, lambda at: [str(at / "venv/bin/python"), "-m", "samcli"])
+GO = Client("go", ("go",), _go, lambda at, program: [str(at / "client"), program])
+JAVA = Client("java", ("java", "javac", "mvn"), _java, _java_command)
+SAM = Client("sam", (), _sam, lambda at, program: [str(at / "venv/bin/python"), "-m", "samcli"])
 CLIENTS = (JAVASCRIPT, GO, JAVA, SAM)
 
 

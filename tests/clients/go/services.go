@@ -1,4 +1,4 @@
-// What every client does (see ../test_languages.py), with the AWS SDK for Go, version 2.
+// What every client does (see ../test_services.py), with the AWS SDK for Go, version 2.
 package main
 
 import (
@@ -217,9 +217,9 @@ func failures(queue *string) {
 	}
 }
 
-func main() {
+func services(endpoint string) {
 	settings := aws.Config{
-		Region: "us-east-1", BaseEndpoint: text(os.Args[1]), RetryMaxAttempts: 1,
+		Region: "us-east-1", BaseEndpoint: text(endpoint), RetryMaxAttempts: 1,
 		Credentials: credentials.NewStaticCredentialsProvider("000000000000", "a-secret", ""),
 	}
 	queues, events = sqs.NewFromConfig(settings), eventbridge.NewFromConfig(settings)

@@ -1,4 +1,4 @@
-// What every client does (see ../test_languages.py), with the AWS SDK for Java, version 2.
+// What every client does (see ../test_services.py), with the AWS SDK for Java, version 2.
 
 import java.math.BigInteger;
 import java.net.URI;
@@ -38,7 +38,7 @@ import software.amazon.awssdk.services.sqs.model.ReceiptHandleIsInvalidException
 import software.amazon.awssdk.services.sqs.model.SendMessageBatchRequestEntry;
 import software.amazon.awssdk.services.sqs.model.SendMessageResponse;
 
-public class Client {
+public class Services {
     static final String PATTERN = "{\"source\": [\"shop\"], \"detail\": {\"total\": [{\"numeric\": [\">\", 10]}]}}";
     static final Map<String, Object> answers = new LinkedHashMap<>();
     static SqsClient queues;
@@ -190,7 +190,7 @@ public class Client {
                 .collect(Collectors.joining(",", "{", "}"));
         }
         if (value instanceof List<?> list) {
-            return list.stream().map(Client::json).collect(Collectors.joining(",", "[", "]"));
+            return list.stream().map(Services::json).collect(Collectors.joining(",", "[", "]"));
         }
         return value instanceof String text ? "\"" + text.replace("\\", "\\\\").replace("\"", "\\\"") + "\"" : "" + value;
     }

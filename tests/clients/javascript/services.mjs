@@ -1,4 +1,4 @@
-// What every client does (see ../test_languages.py), with the AWS SDK for JavaScript, version 3.
+// What every client does (see ../test_services.py), with the AWS SDK for JavaScript, version 3.
 import * as SQS from '@aws-sdk/client-sqs';
 import * as Events from '@aws-sdk/client-eventbridge';
 

@@ -1,14 +1,13 @@
-"""The AWS SDKs of other languages, against a server that checks their signatures."""
+"""How the AWS SDKs of other languages speak, against a server that checks their signatures.
+
+Each makes a call of every kind: JSON, CBOR, REST, XML, event streams, HTTP/2, streamed and signed bodies.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from penstock.base.clock import MachineClock
 from penstock.base.errors import ApiError
@@ -18,7 +17,8 @@ from penstock.engine.context import Call
 from penstock.wire.signature import Verifier
 from tests.wire.serving import serving
 
-HERE = Path(__file__).parent
+from .preparing import GO, JAVA, JAVASCRIPT, Client
+
 RECORD = {"Data": b"abc", "PartitionKey": "p", "SequenceNumber": "5", "ApproximateArrivalTimestamp": 1.7e9}
 
 
@@ -57,45 +57,36 @@ def answer(call: Call) -> dict[str, Any]:
             return {}
 
 
-async def lines_of(*command: str | Path) -> dict[str, str]:
+async def outcomes(client: Client) -> dict[str, str]:
     """What a client printed: the outcome by the name of the call."""
-    keys = Keys()
+    command, keys = client.prepared("protocols"), Keys()
     verifier = Verifier(keys, MachineClock(), {"123456789012": "a-secret"})
     async with serving(answer, keys=keys, verifier=verifier) as server:
         process = await asyncio.create_subprocess_exec(
-            *map(str, command), server.url, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+            *command, server.url, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
         )
         output, _ = await asyncio.wait_for(process.communicate(), 60)
     pairs = (line.partition(" ") for line in output.decode().splitlines())
     return {name: outcome for name, _, outcome in pairs if outcome.startswith(("OK", "FAIL"))}
 
 
-def needs(program: str, built: Path) -> None:
-    if shutil.which(program) is None or not built.exists():
-        pytest.skip(f"{program} or {built.relative_to(HERE)} is not here: see tests/wire/languages/README.md")
-
-
-async def test_javascript() -> None:
-    needs("node", HERE / "javascript" / "node_modules")
-    assert await lines_of("node", HERE / "javascript" / "client.js") == {
+async def test_the_sdk_for_javascript() -> None:
+    assert await outcomes(JAVASCRIPT) == {
         "send": 'OK "m"', "error": 'OK "QueueDoesNotExist"', "events": 'OK "e"', "record": 'OK "1"',
         "subscription": 'OK ["abc"]', "object": 'OK "v"', "stream": 'OK "v"', "content": "OK 1000",
         "invoke": 'OK "{\\"r\\":2}"', "response": 'OK ["one","two","InvokeComplete"]', "metric": 'OK ["$metadata"]',
     }  # fmt: skip
 
 
-async def test_go() -> None:
-    needs("sh", HERE / "go" / "client")
-    assert await lines_of(HERE / "go" / "client") == {
+async def test_the_sdk_for_go() -> None:
+    assert await outcomes(GO) == {
         "send": "OK m", "error": "OK true", "events": "OK e", "object": "OK stored", "content": "OK 1000",
         "invoke": 'OK {"r":2}',
     }  # fmt: skip
 
 
-async def test_java() -> None:
-    needs("java", HERE / "java" / "target" / "classes")
-    path = f"{HERE / 'java' / 'target' / 'classes'}:{HERE / 'java' / 'target' / 'dependency'}/*"
-    assert await lines_of("java", "-cp", path, "Client") == {
+async def test_the_sdk_for_java() -> None:
+    assert await outcomes(JAVA) == {
         "send": "OK m", "error": "OK 400", "events": "OK e", "record": "OK 1", "subscription": "OK abc",
         "object": "OK v", "content": "OK 1000", "metric": "OK 200",
     }  # fmt: skip

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -16,7 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	queues "github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	messages "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
 func report(name string, value any, err error) {
@@ -27,9 +26,8 @@ func report(name string, value any, err error) {
 	fmt.Println(name, "OK", value)
 }
 
-func main() {
+func protocols(endpoint string) {
 	ctx := context.Background()
-	endpoint := os.Args[1]
 	config := aws.Config{
 		Region:           "eu-west-1",
 		BaseEndpoint:     aws.String(endpoint),
@@ -40,7 +38,7 @@ func main() {
 	queue := sqs.NewFromConfig(config)
 	sent, err := queue.SendMessage(ctx, &sqs.SendMessageInput{
 		QueueUrl: aws.String(endpoint + "/1/q"), MessageBody: aws.String("hello"),
-		MessageAttributes: map[string]queues.MessageAttributeValue{
+		MessageAttributes: map[string]messages.MessageAttributeValue{
 			"a": {DataType: aws.String("Binary"), BinaryValue: []byte{1, 2}},
 		},
 	})
@@ -50,7 +48,7 @@ func main() {
 		report("send", nil, err)
 	}
 	_, err = queue.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String("missing")})
-	var missing *queues.QueueDoesNotExist
+	var missing *messages.QueueDoesNotExist
 	report("error", errors.As(err, &missing), nil)
 
 	bus := eventbridge.NewFromConfig(config)

@@ -16,7 +16,7 @@ import software.amazon.awssdk.services.sqs.SqsClient;
 import software.amazon.awssdk.services.sqs.model.QueueDoesNotExistException;
 
 /** One call of every kind; a line per call: its name, OK or FAIL, what came back. */
-public class Client {
+public class Protocols {
   static void run(String name, Callable<Object> call) {
     try {
       System.out.println(name + " OK " + call.call());

@@ -1,0 +1,7 @@
+package main
+
+import "os"
+
+func main() {
+	map[string]func(string){"services": services, "protocols": protocols}[os.Args[1]](os.Args[2])
+}
