@@ -226,7 +226,7 @@ class Applications:
         now = self._parts.clock.now()
         await self._parts.store.transact(lambda tx: state.begin(tx, stack, self._parts.endpoint, now))
         actor = Actor(self._parts, catalogue, stack, tell, prepared.lines, application.tags)
-        tell(Progress(stack.name, stack.status, message=_summary(steps)))
+        tell(Progress(stack.name, stack.status, message=plan.counted(steps)))
         deployment = Deployment(actor, prepared, checked, steps, scope, current)
         outputs = await deployment.apply()
         await self._sweep()
@@ -446,27 +446,13 @@ class Applications:
     async def _rows(self, stack: Stack) -> Sequence[Resource]:
         return await self._parts.store.transact(lambda tx: state.resources(tx, stack.id))
 
-    async def _packages_in_use(self) -> set[str]:
-        def used(tx: Transaction) -> set[str]:
-            rows = tx.all("SELECT properties, previous FROM stack_resource")
-            texts = [text for row in rows for text in row if text and packages.BUCKET in text]
-            return {key for text in texts for key in re.findall(r"[0-9a-f]{64}", text)}
-
-        return await self._parts.store.transact(used)
-
     async def _sweep(self) -> None:
         """Remove packages that no resource has any more, unless another deployment may be about to use them."""
         async with self._turns.alone() as alone:
             if not alone:
                 return
-            used = await self._packages_in_use()
-
-            def sweep() -> None:
-                for path in self._code.glob("*.zip"):
-                    if path.stem not in used:
-                        path.unlink(missing_ok=True)
-
-            sweeping = asyncio.ensure_future(asyncio.to_thread(sweep))
+            used = await self._parts.store.transact(state.packages_in_use)
+            sweeping = asyncio.ensure_future(asyncio.to_thread(packages.sweep, self._code, used))
             try:
                 await asyncio.shield(sweeping)
             finally:
@@ -489,11 +475,6 @@ def _exporter(exports: Mapping[str, tuple[int, Any]], own: int) -> Callable[[str
         return found[1]
 
     return export
-
-
-def _summary(steps: Plan) -> str:
-    counts = plan.summary((*steps.steps, *steps.removals))
-    return ", ".join(f"{count} to {action}" for action, count in counts.items()) or "nothing to do"
 
 
 def _result(

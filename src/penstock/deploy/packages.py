@@ -10,7 +10,7 @@ import hashlib
 import os
 import stat
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -119,3 +119,10 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes, *, executable: boo
 
 def _executable(path: Path) -> bool:
     return bool(path.stat().st_mode & 0o111)
+
+
+def sweep(folder: Path, used: Container[str]) -> None:
+    """Remove the packages whose key is not in use."""
+    for path in folder.glob("*.zip"):
+        if path.stem not in used:
+            path.unlink(missing_ok=True)

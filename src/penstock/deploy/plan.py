@@ -8,7 +8,8 @@ with the value in hand.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
@@ -210,9 +211,7 @@ def generated_name(stack: str, logical_id: str, *, limit: int, account: str, reg
     return f"{stack[: room - len(logical)]}-{logical}-{suffix}"
 
 
-def summary(steps: Sequence[Step]) -> dict[str, int]:
-    """How many steps of each action there are."""
-    counts: dict[str, int] = {}
-    for step in steps:
-        counts[step.action] = counts.get(step.action, 0) + 1
-    return counts
+def counted(plan: Plan) -> str:
+    """What a plan comes to, in words: "2 to create, 1 to keep"."""
+    counts = Counter(step.action for step in (*plan.steps, *plan.removals))
+    return ", ".join(f"{count} to {action}" for action, count in counts.items()) or "nothing to do"

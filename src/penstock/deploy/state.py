@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from penstock.deploy import packages
 from penstock.deploy.check import Wanted
 from penstock.deploy.plan import Existing
 from penstock.engine.resource import Physical
@@ -336,6 +338,13 @@ def remove(tx: Transaction, stack: int) -> None:
     for table in ("stack_resource", "stack_output", "stack_export", "stack_import"):
         tx.write(f"DELETE FROM {table} WHERE stack = ?", (stack,))
     tx.write("DELETE FROM stack WHERE id = ?", (stack,))
+
+
+def packages_in_use(tx: Transaction) -> set[str]:
+    """The keys of the built packages that a resource has, or would have again if its change were undone."""
+    rows = tx.all("SELECT properties, previous FROM stack_resource")
+    texts = [text for row in rows for text in row if text and packages.BUCKET in text]
+    return {key for text in texts for key in re.findall(r"[0-9a-f]{64}", text)}
 
 
 def forget_account(tx: Transaction, account: str | None) -> None:
