@@ -173,6 +173,7 @@ class _Compiler:
                 members[name] = (_lower(name), check)
         # Event streams are not there yet when the request is checked.
         required = [(name, _lower(name)) for name in shape.required if not shape.members[name].shape.event_stream]
+        free = {name for name, (_, check) in members.items() if check is _check_string}  # any string will do
 
         def structure(value: Any, path: str, problems: Problems) -> None:
             if not isinstance(value, dict):
@@ -182,7 +183,7 @@ class _Compiler:
                 if value.get(name) is None:
                     problems.append((prefix + lowered, MISSING))
             for name, item in value.items():
-                if item is not None:
+                if item is not None and not (type(item) is str and name in free):
                     member = members.get(name)
                     if member is not None:
                         member[1](item, prefix + member[0], problems)

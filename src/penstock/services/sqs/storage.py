@@ -31,7 +31,7 @@ _INSERT: Final = (
     "INSERT INTO sqs_message (id, queue, event, message, visible_at, sent_at, sender, attributes, trace, tenant, grp,"
     " dedup) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
 )
-# Of a message as most are, with nothing but a body: sqlite3 takes longer for each NULL than for any other value.
+# Of a message as most are, with nothing but a body.
 _INSERT_PLAIN: Final = (
     "INSERT INTO sqs_message (id, queue, event, message, visible_at, sent_at, sender) VALUES (?,?,?,?,?,?,?)"
 )
