@@ -334,6 +334,8 @@ def test_what_cannot_be_made_here_is_listed_as_nothing(iam: Any) -> None:
         refused("NoSuchEntity", call, UserName="bob")
     assert iam.list_virtual_mfa_devices(AssignmentStatus="Any", MaxItems=5)["VirtualMFADevices"] == []
     assert iam.list_server_certificates(PathPrefix="/", MaxItems=5)["ServerCertificateMetadataList"] == []
+    for call in (iam.get_server_certificate, iam.delete_server_certificate):
+        assert "with name tls cannot be found" in refused("NoSuchEntity", call, ServerCertificateName="tls")
 
 
 def test_a_reset_forgets_what_the_account_has(platform: PlatformThread, iam: Any) -> None:

@@ -49,6 +49,12 @@ def test_the_arn_of_a_groups_streams_is_no_identifier_of_the_group(logs: Any, op
     }
 
 
+def test_there_are_no_export_tasks(logs: Any) -> None:
+    assert logs.describe_export_tasks(taskId="t", statusCode="FAILED", limit=5)["exportTasks"] == []
+    with pytest.raises(logs.exceptions.ResourceNotFoundException, match="export task does not exist"):
+        logs.cancel_export_task(taskId="t")
+
+
 def test_a_standard_group_can_be_asked_for(logs: Any) -> None:
     logs.create_log_group(logGroupName="standard", logGroupClass="STANDARD")
     assert logs.describe_log_groups(logGroupNamePrefix="standard")["logGroups"][0]["logGroupClass"] == "STANDARD"

@@ -1,10 +1,11 @@
-"""What users may have on AWS and cannot have here, since what makes it is refused: the lists are empty."""
+"""What there may be on AWS and cannot be here, since what makes it is refused: lists are empty, names not found."""
 
 from __future__ import annotations
 
 from penstock.engine.context import Context
 from penstock.engine.operation import Request, Response, operation
 from penstock.services.iam.entities import find
+from penstock.services.iam.errors import NoSuchEntity
 
 
 @operation(name="ListMFADevices", kept={"Marker", "MaxItems"})
@@ -41,6 +42,22 @@ def list_service_specific_credentials(cx: Context, request: Request) -> Response
 def list_server_certificates(cx: Context, request: Request) -> Response:
     """There are no server certificates here."""
     return _none(cx, request, "ServerCertificateMetadataList")
+
+
+@operation(kept={"ServerCertificateName"})
+def get_server_certificate(cx: Context, request: Request) -> Response:
+    """There is no server certificate of any name."""
+    raise _no_certificate(request)
+
+
+@operation(kept={"ServerCertificateName"})
+def delete_server_certificate(cx: Context, request: Request) -> Response:
+    """There is no server certificate to delete."""
+    raise _no_certificate(request)
+
+
+def _no_certificate(request: Request) -> NoSuchEntity:
+    return NoSuchEntity(f"The Server Certificate with name {request['ServerCertificateName']} cannot be found.")
 
 
 def _none(cx: Context, request: Request, member: str) -> Response:
