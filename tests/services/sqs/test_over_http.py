@@ -208,6 +208,27 @@ def test_a_move_task_drives_messages_back_as_new_ones(platform: PlatformThread) 
     assert message["Attributes"]["ApproximateReceiveCount"] == "1"
 
 
+def test_a_move_task_leaves_what_stands_behind_a_held_message_of_its_group(platform: PlatformThread) -> None:
+    client = platform.client("sqs")
+    fifo = {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
+    dead = client.create_queue(QueueName="dead.fifo", Attributes=fifo)["QueueUrl"]
+    back = {**fifo, "RedrivePolicy": redrive("dead.fifo", 1)}
+    url = client.create_queue(QueueName="q.fifo", Attributes=back)["QueueUrl"]
+    for body in ("a1", "a2", "a3", "b1", "b2"):
+        client.send_message(QueueUrl=dead, MessageBody=body, MessageGroupId=body[0])
+    held = client.receive_message(QueueUrl=dead, MaxNumberOfMessages=2)["Messages"]
+    client.change_message_visibility(QueueUrl=dead, ReceiptHandle=held[0]["ReceiptHandle"], VisibilityTimeout=0)
+    client.start_message_move_task(SourceArn=ARN + "dead.fifo", DestinationArn=ARN + "q.fifo")
+    platform.quiet()
+    moved = client.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
+    assert [message["Body"] for message in moved] == ["a1", "b1", "b2"]
+    (task,) = client.list_message_move_tasks(SourceArn=ARN + "dead.fifo")["Results"]
+    assert (task["Status"], task["ApproximateNumberOfMessagesMoved"]) == ("COMPLETED", 3)
+    client.delete_message(QueueUrl=dead, ReceiptHandle=held[1]["ReceiptHandle"])
+    (left,) = client.receive_message(QueueUrl=dead, MaxNumberOfMessages=10)["Messages"]
+    assert left["Body"] == "a3"
+
+
 def test_a_rate_is_kept_and_a_task_can_be_cancelled(platform: PlatformThread) -> None:
     client = platform.client("sqs")
     _, dead = buried(client, 10)
