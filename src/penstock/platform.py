@@ -24,11 +24,12 @@ from penstock.engine.compute import Function
 from penstock.engine.context import Call, Context, Parts
 from penstock.engine.delivery import Deliveries
 from penstock.engine.dispatcher import Dispatcher
-from penstock.engine.pruning import ALWAYS, delete_account, delete_events, oversize, prunable
+from penstock.engine.pruning import ALWAYS, delete_events, oversize, prunable
 from penstock.engine.pump import Pump
 from penstock.engine.quiet import Quiet, Settled, UnderWay
 from penstock.engine.registry import Registry
 from penstock.engine.relay import Relay
+from penstock.engine.resetting import left_over, remove_deliveries, remove_slice, removed, void_account, void_accounts
 from penstock.engine.wakes import Wakes
 from penstock.runtime.environments import ProcessEnvironments
 from penstock.settings import Settings
@@ -75,6 +76,7 @@ class Platform:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing = False
         self._closed = asyncio.Event()
+        self._voided = asyncio.Event()
 
     async def start(self) -> None:
         """Open the data, take up what an earlier server left, and answer requests.
@@ -99,6 +101,7 @@ class Platform:
         if self._lock is not None:
             self._lock.describe({"pid": os.getpid(), "url": self.url, "version": __version__})
         self.spawn(self._prune_regularly(), "pruning the journal")
+        self.spawn(self._remove_void(), "removing what resets have voided")
 
     def _open_data(self) -> Path:
         if self.settings.data is None:
@@ -280,6 +283,29 @@ class Platform:
         await self.environments.retire(account=account, wait=True)
         self._cut_off(account)
         await self.store.transact(lambda tx: self._reset(tx, account), frees=True)
+        self._voided.set()
+
+    async def _remove_void(self) -> None:
+        """Delete what resets have voided, a slice at a time; begins with what an earlier server left of it."""
+        while True:
+            try:
+                for owner, upto in await self.store.read(void_accounts):
+                    while await self.store.transact(partial(remove_slice, owner=owner, upto=upto), frees=True):
+                        pass
+                    after = 0
+                    while ids := await self.store.read(partial(left_over, owner=owner, upto=upto, after=after)):
+                        await self.store.transact(partial(remove_deliveries, ids=ids), frees=True)
+                        after = ids[-1]
+                    await self.store.transact(partial(self._removed, owner=owner, upto=upto), frees=True)
+                await self._voided.wait()
+                self._voided.clear()
+            except StoreFull as error:
+                _logger.warning("what a reset has voided is removed as soon as that is possible: %s", error)
+                await asyncio.sleep(ROOM_EVERY_MS / 1000)
+
+    def _removed(self, tx: Transaction, owner: str, upto: int) -> None:
+        removed(tx, owner, upto)
+        self.relay.reread(tx)  # what waited behind something void may go on
 
     def _cut_off(self, account: str | None) -> None:
         """Void the credentials of an account (None: of all) and end its consumers."""
@@ -309,7 +335,7 @@ class Platform:
                 call = self._call(service.name, "Reset", account, request_id=self.names.uuid())
                 service.reset(Context(self.parts, tx, call), account)
         self.applications.forget(tx, account)
-        delete_account(tx, account)
+        void_account(tx, account, self.names.id())
         self.relay.reread(tx)
 
     # --- in the background

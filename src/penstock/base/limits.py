@@ -10,6 +10,9 @@ JOURNAL_AGE_MS = 7 * 86_400_000  # events and finished deliveries older than thi
 JOURNAL_BYTES = 2 << 30  # and the oldest beyond this much payload
 PRUNE_SLICE_ROWS = 500  # rows one pruning transaction may delete, so that it stays under a few milliseconds
 
+RESET_AT_ONCE = 1000  # events, and deliveries, that a reset deletes within its own transaction
+RESET_SLICE_ROWS = 200  # and that each transaction deletes afterwards, where there are more
+
 PRUNE_EVERY_MS = 60_000  # machine ms between two looks
 ROOM_EVERY_MS = 1000  # machine ms between two looks whether a full disk makes pruning urgent
 

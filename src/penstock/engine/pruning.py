@@ -49,18 +49,3 @@ def delete_events(tx: Transaction, ids: Sequence[int]) -> None:
         tx.write_many("DELETE FROM attempt WHERE delivery IN (SELECT id FROM delivery WHERE event = ?)", parameters)
         tx.write_many("DELETE FROM delivery WHERE event = ?", parameters)
         tx.write_many("DELETE FROM event WHERE id = ?", parameters)
-
-
-def delete_account(tx: Transaction, account: str | None) -> None:
-    """Delete an account's part of the journal (None: all of it), whatever state it is in."""
-    if account is None:
-        for table in ("attempt", "delivery", "event", "token"):
-            tx.write(f"DELETE FROM {table}")
-        return
-    events = "SELECT id FROM event WHERE account = ?"
-    tx.write(
-        f"DELETE FROM attempt WHERE delivery IN (SELECT id FROM delivery WHERE event IN ({events}))", (account,)
-    )
-    tx.write(f"DELETE FROM delivery WHERE event IN ({events})", (account,))
-    tx.write("DELETE FROM token WHERE account = ?", (account,))
-    tx.write("DELETE FROM event WHERE account = ?", (account,))

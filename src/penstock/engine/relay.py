@@ -24,6 +24,7 @@ from penstock.engine.context import Call, Parts, WaitingContext
 from penstock.engine.delivery import CUT_OFF_CODE, FAULT_CODE, Deliveries, Fault, refusal
 from penstock.engine.journal import DELIVERED, FAILED, RUNNING, SELECT_DELIVERY, Delivery, Outcome, delivery_of
 from penstock.engine.registry import Registry
+from penstock.engine.resetting import Voided, remove_deliveries
 from penstock.engine.source import is_store_target
 from penstock.store.store import Transaction
 
@@ -95,8 +96,12 @@ class Relay:
 
     def _recover(self, tx: Transaction) -> None:
         """What ran when the server ended is made again: nobody knows how far it had come."""
+        void = Voided(tx)
         for row in tx.all(_CUT_OFF):
             delivery = delivery_of(row)
+            if void.has(delivery):
+                remove_deliveries(tx, [delivery.id])
+                continue
             service = self._registry.of_arn(delivery.source)
             now = self._parts.clock.now()
             if service is not None and service.source is not None:
@@ -172,12 +177,16 @@ class Relay:
         started: Started = []
         next_due: dict[str, int | None] = {}
         blocked: set[str] = set()
+        void = Voided(tx)
         for target in targets:
             room = max(1, self._room(target, now))  # there was some; none read would look like none due
             taker = self._deliveries.target(target)
             rows = tx.all(_READY, (target, now, min(RELAY_SLICE, room)))
             for row in rows:
                 delivery = delivery_of(row)
+                if void.has(delivery):
+                    remove_deliveries(tx, [delivery.id])
+                    continue
                 over = delivery.expires is not None and now >= delivery.expires
                 if over or taker is None or is_store_target(taker, delivery.kind):
                     self._guard(tx, delivery, self._settle)
@@ -307,6 +316,8 @@ class Relay:
         if row is None or row[7] != RUNNING:
             return  # a reset has deleted it meanwhile
         current = delivery_of(row)
+        if Voided(tx).has(current):
+            return  # or voided it
         now = self._parts.clock.now()
         if failure is not None:
             self._deliveries.failed(self._parts, tx, current, failure, now)

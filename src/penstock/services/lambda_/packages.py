@@ -18,7 +18,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import BinaryIO, Final
 
 from penstock.base.errors import StoreFull
 from penstock.services.lambda_.errors import InvalidParameterValue
@@ -156,17 +156,26 @@ def _inside(name: str) -> str | None:
 
 
 def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, written: int) -> int:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)  # of two entries with one name the later counts
-    with archive.open(entry) as source, path.open("xb") as target:
+    with archive.open(entry) as source, _create(path) as target:
         while piece := source.read(_PIECE):
             written += len(piece)
             if written > UNZIPPED_BYTES:
                 raise InvalidParameterValue(f"Unzipped size must be smaller than {UNZIPPED_BYTES} bytes")
             target.write(piece)
-    # Zips made on Windows carry no modes. Only the right to execute is taken over.
-    path.chmod(0o555 if (entry.external_attr >> 16) & 0o111 else 0o444)
+        # Zips made on Windows carry no modes. Only the right to execute is taken over.
+        os.fchmod(target.fileno(), 0o555 if (entry.external_attr >> 16) & 0o111 else 0o444)
     return written
+
+
+def _create(path: Path) -> BinaryIO:
+    """A new file; its folder is made, and an earlier one of its name removed, only where that is necessary."""
+    try:
+        return path.open("xb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        path.unlink()  # of two entries with one name the later counts
+    return path.open("xb")
 
 
 def _link(folder: Path, path: str, target: str) -> None:

@@ -17,14 +17,16 @@ from penstock.store.store import Reader
 STEPS = 1000  # steps from cause to effect that are followed at most
 PAYLOAD_CHARACTERS = 4096  # of each payload of a trace
 
-_EVENTS = "SELECT id FROM event WHERE id IN ({})"
-_HOPS = "SELECT id, run FROM delivery WHERE event IN ({})"
+_EVENTS = "SELECT id FROM live_event AS event WHERE id IN ({})"
+_HOPS = "SELECT id, run FROM live_delivery AS delivery WHERE event IN ({})"
 _ATTEMPTS = "SELECT run FROM attempt WHERE run IS NOT NULL AND delivery IN ({})"
-_CAUSED = "SELECT id FROM event WHERE cause IN ({}) ORDER BY id"
-_CAUSES = "SELECT cause FROM event WHERE cause IS NOT NULL AND id IN ({})"
-_OF_HOPS = "SELECT event FROM delivery WHERE id IN ({0}) UNION SELECT event FROM delivery WHERE run IN ({0})"
+_CAUSED = "SELECT id FROM live_event AS event WHERE cause IN ({}) ORDER BY id"
+_CAUSES = "SELECT cause FROM live_event AS event WHERE cause IS NOT NULL AND id IN ({})"
+_OF_HOPS = (
+    "SELECT event FROM live_delivery WHERE id IN ({0}) UNION SELECT event FROM live_delivery WHERE run IN ({0})"
+)
 _OF_ATTEMPTS = """
-SELECT event FROM delivery JOIN attempt ON attempt.delivery = delivery.id
+SELECT event FROM live_delivery AS delivery JOIN attempt ON attempt.delivery = delivery.id
 WHERE attempt.run IN ({})
 """
 

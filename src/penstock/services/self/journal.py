@@ -58,7 +58,7 @@ def _filters(request: Request, account: str) -> tuple[list[str], list[Any]]:
     if request.get("outsideOnly"):
         where.append("event.cause IS NULL")
     if state := request.get("state"):
-        where.append("EXISTS (SELECT 1 FROM delivery WHERE delivery.event = event.id AND delivery.state = ?)")
+        where.append("EXISTS (SELECT 1 FROM live_delivery AS hop WHERE hop.event = event.id AND hop.state = ?)")
         parameters.append(STATES.index(state))
     return where, parameters
 
@@ -72,7 +72,7 @@ async def get_event(cx: WaitingContext, request: Request) -> Response:
         events = events_of(reader, [id_])
         if not events:
             return None
-        row = reader.one("SELECT payload FROM event WHERE id = ?", (id_,))
+        row = reader.one("SELECT payload FROM live_event AS event WHERE id = ?", (id_,))
         return {
             "event": events[0],
             "hops": hop_views(reader, "event", [id_], payloads=sys.maxsize),

@@ -17,19 +17,19 @@ SLICE = 500  # ids in one query
 EVENT = """
 SELECT event.id, event.account, event.region, event.kind, event.source, event.at, event.cause, event.caller,
     coalesce(length(event.payload), 0),
-    (SELECT count(*) FROM delivery WHERE delivery.event = event.id),
-    (SELECT count(*) FROM delivery WHERE delivery.event = event.id AND delivery.state IN (3, 4)),
-    (SELECT count(*) FROM delivery WHERE delivery.event = event.id AND delivery.state < 2)
-FROM event
+    (SELECT count(*) FROM live_delivery AS delivery WHERE delivery.event = event.id),
+    (SELECT count(*) FROM live_delivery AS delivery WHERE delivery.event = event.id AND delivery.state IN (3, 4)),
+    (SELECT count(*) FROM live_delivery AS delivery WHERE delivery.event = event.id AND delivery.state < 2)
+FROM live_event AS event
 """
 HOP = """
 SELECT delivery.id, delivery.event, delivery.kind, delivery.source, delivery.target, delivery.state, delivery.at,
     delivery.due, delivery.started, delivery.ended, delivery.attempts, delivery.max_attempts, delivery.expires,
     delivery.dead_letter, delivery.order_key, delivery.run, delivery.outcome, delivery.payload,
-    coalesce(length(delivery.payload), (SELECT length(payload) FROM event WHERE id = delivery.event), 0),
+    coalesce(length(delivery.payload), (SELECT length(payload) FROM live_event AS event WHERE id = delivery.event), 0),
     CASE WHEN delivery.run IS NULL THEN NULL
-        ELSE (SELECT count(*) FROM delivery AS other WHERE other.run = delivery.run) END
-FROM delivery
+        ELSE (SELECT count(*) FROM live_delivery AS other WHERE other.run = delivery.run) END
+FROM live_delivery AS delivery
 """
 ATTEMPT = "SELECT delivery, started, ended, counted, run, code, message FROM attempt"
 
@@ -47,7 +47,7 @@ def events_of(reader: Reader, ids: Sequence[int], *, payloads: int = 0) -> list[
     """Those of these events that the journal has; ``payloads`` many characters of the payload of each."""
     found = [event_view(row) for row in sliced(reader, f"{EVENT} WHERE event.id IN ({{}}) ORDER BY event.id", ids)]
     if payloads:
-        begun = "SELECT id, substr(payload, 1, {}) FROM event WHERE payload IS NOT NULL AND id IN ({{}})"
+        begun = "SELECT id, substr(payload, 1, {}) FROM live_event AS event WHERE payload IS NOT NULL AND id IN ({{}})"
         texts = {uuid_of(row[0]): row[1] for row in sliced(reader, begun.format(payloads * 4 + 4), ids)}
         found = [event | _text(texts.get(event["eventId"]), payloads) for event in found]
     return found
