@@ -178,6 +178,26 @@ def test_what_gives_room_back_passes_on_a_full_disk(server: SmallServer) -> None
     wait_for_room(Queue(server, "new"))
 
 
+def test_consumers_go_on_emptying_their_queues_on_a_full_disk(server: SmallServer) -> None:
+    functions, small, large = server.client("lambda"), Queue(server, "small"), Queue(server, "large")
+    small.sqs.set_queue_attributes(QueueUrl=small.url, Attributes={"VisibilityTimeout": "5"})
+    code = {"ZipFile": zipped(b"def handler(event, context): pass")}
+    functions.create_function(FunctionName="f", Runtime="python3.12", Handler="app.handler", Role=ROLE, Code=code)
+    arn = "arn:aws:sqs:us-east-1:000000000000:small"
+    functions.put_function_concurrency(FunctionName="f", ReservedConcurrentExecutions=0)
+    functions.create_event_source_mapping(FunctionName="f", EventSourceArn=arn)
+    small.send_many(SMALL)
+    fill(server, large)
+    functions.delete_function_concurrency(FunctionName="f")
+    pause, names = threading.Event(), ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    for _ in range(600):
+        counts = small.sqs.get_queue_attributes(QueueUrl=small.url, AttributeNames=names)["Attributes"]
+        if set(counts.values()) == {"0"}:
+            return
+        pause.wait(0.1)
+    raise AssertionError(f"still {counts} after a minute; the server said\n{server.tail()}")
+
+
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
 def test_a_server_that_ended_while_its_disk_was_full_starts_with_no_room(server: SmallServer, sign: int) -> None:
     small, large = Queue(server, "small"), Queue(server, "large")

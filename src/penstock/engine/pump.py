@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.base.clock import Timer
-from penstock.base.errors import DeliveryError, StoreError, Throttled
+from penstock.base.errors import DeliveryError, StoreError, StoreFull, Throttled
 from penstock.base.names import Arn
 from penstock.engine import journal
 from penstock.engine.context import Call, Context, Parts
@@ -133,9 +133,14 @@ class _Line:
             return
         self.dirty = False
         batch = self.held or _Batch(self.pump.parts.names.id())
-        self.pump.parts.store.submit(lambda tx: self._take(tx, batch), lambda r, e: self._taken(batch, r, e))
+        # A full disk must not stop consumers: what they have handled is deleted.
+        self.pump.parts.store.submit(
+            lambda tx: self._take(tx, batch), lambda r, e: self._taken(batch, r, e), frees=True
+        )
 
     def _take(self, tx: Transaction, batch: _Batch) -> tuple[list[Claimed], list[Delivery], bool, int | None]:
+        if tx.lean:
+            raise StoreFull("the disk is full: consumers take nothing more until something has been deleted")
         consumer, cx = self.consumer, Context(self.pump.parts, tx, self.call)
         claimed = self.source.claim(
             cx, consumer.source, limit=consumer.batch_size - len(batch.records), lease_ms=consumer.lease_ms,
@@ -233,7 +238,7 @@ class _Line:
     async def _write(self, change: Callable[[Transaction], None]) -> None:
         while True:
             try:
-                return await self.pump.parts.store.transact(change)
+                return await self.pump.parts.store.transact(change, frees=True)
             except StoreError:
                 await asyncio.sleep(_NO_ROOM_S)  # what was handled must not come back for want of room on the disk
 
