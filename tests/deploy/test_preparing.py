@@ -212,6 +212,31 @@ def test_what_cannot_be_prepared_is_refused_by_name(tmp_path: Path, change: tupl
         prepare(wish(tmp_path, SAM.replace(*change)))
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("Type: AWS::Serverless::Function", "Type: AWS::Serverless::Function\n    Colour: red"),
+         "9: Worker: 'Colour' is nothing a resource has"),
+        (("Type: AWS::Serverless::Function", "Type: AWS::Serverless::Function\n    CreationPolicy: {}"),
+         "9: Worker: CreationPolicy is not executed here"),
+        (("Policies:", "DeadLetterQueue: {Type: SQS, TargetArn: !GetAtt Queue.Arn, Queue: q}\n      Policies:"),
+         "13: Worker: AWS::Serverless::Function has no property DeadLetterQueue.Queue here; .*: TargetArn, Type"),
+        (("Policies:", "EventInvokeConfig: {DestinationConfig: {OnFailure: {Tpe: SQS}}}\n      Policies:"),
+         "13: Worker: .* no property EventInvokeConfig.DestinationConfig.OnFailure.Tpe here"),
+        (("Queue: {Type: SQS,", "Queue: {Type: SQS, Enabled: false,"),
+         "15: Worker: .* no property Events.Queue.Enabled here"),
+        (("Queue: !GetAtt Queue.Arn}", "Queue: !GetAtt Queue.Arn, BatchSze: 5}"),
+         "15: WorkerQueue: property BatchSze not defined"),
+    ],
+)  # fmt: skip
+def test_what_sam_would_drop_without_a_word_is_refused_by_name(
+    tmp_path: Path, change: tuple[str, str], message: str
+) -> None:
+    assert change[0] in SAM
+    with pytest.raises(TemplateError, match=message):
+        prepare(wish(tmp_path, SAM.replace(*change, 1)))
+
+
 def test_the_process_that_prepares_ends_with_its_server(tmp_path: Path) -> None:
     program = (
         "import subprocess; from penstock.deploy import worker\n"

@@ -12,14 +12,14 @@ from penstock.deploy.intrinsics import UNKNOWN, Scope
 from penstock.deploy.problems import Lines, Problem, Problems
 from penstock.engine.resource import ResourceType, Wrong
 
-_REFUSED_ATTRIBUTES = {
+REFUSED_ATTRIBUTES = {
     "CreationPolicy": "remove it: resources here are ready when they are created",
     "UpdatePolicy": "remove it: an update here replaces what it changes at once",
     "Connectors": "it needs 'Transform: AWS::Serverless-2016-10-31'",
 }
-_KNOWN_ATTRIBUTES = frozenset({
+KNOWN_ATTRIBUTES = frozenset({
     "Type", "Properties", "DependsOn", "Condition", "Metadata", "DeletionPolicy", "UpdateReplacePolicy", "Description",
-    *_REFUSED_ATTRIBUTES,
+    *REFUSED_ATTRIBUTES,
 })  # fmt: skip
 _POLICIES = {"Delete": False, "Retain": True, "RetainExceptOnCreate": True}
 RESOURCES_PER_TEMPLATE = 500  # CloudFormation quotas, "Resources"
@@ -207,9 +207,9 @@ class _Checks:
     def resource(self, logical_id: str, resource: Mapping[str, Any]) -> Wanted:
         """One resource, its problems noted."""
         for name in resource:
-            if name in _REFUSED_ATTRIBUTES:
-                self.problems.add(f"{name} is not executed here; {_REFUSED_ATTRIBUTES[name]}", resource=logical_id)
-            elif name not in _KNOWN_ATTRIBUTES:
+            if name in REFUSED_ATTRIBUTES:
+                self.problems.add(f"{name} is not executed here; {REFUSED_ATTRIBUTES[name]}", resource=logical_id)
+            elif name not in KNOWN_ATTRIBUTES:
                 self.problems.add(f"{name!r} is nothing a resource has; remove it", resource=logical_id)
         properties, needs = self._properties(logical_id, resource.get("Properties") or {})
         type_ = self.types.find(resource["Type"])

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from penstock.base.errors import TemplateError
-from penstock.deploy import build, extensions, intrinsics, load, parameters, transform
+from penstock.deploy import build, extensions, intrinsics, load, parameters, sam_forms, transform
 from penstock.deploy.intrinsics import Scope
 from penstock.deploy.parameters import Parameters
 from penstock.deploy.preparing import Prepared, Review, Wish, nothing_to_say, scope_for
@@ -40,6 +40,8 @@ def prepare(wish: Wish, say: Say = lambda text: None, review: Review = nothing_t
         body = extensions.expand_loops(body, scope)
         scope = scope_of(body, values, wish)
     problems = Problems(template.lines)
+    if transform.SAM in names:
+        sam_forms.note_strangers(body, problems)
     named = transform.local_code(body, base, scope, problems)
     code = [item for item in named if _wanted(body["Resources"][item.logical_id], scope)]
     _note_unbuildable(code, problems)

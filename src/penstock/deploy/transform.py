@@ -11,7 +11,7 @@ import copy
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -194,7 +194,7 @@ def translate(
             source, parameter_values=values, passthrough_metadata=True, get_managed_policy_map=_managed_policies
         )
     except InvalidDocumentException as error:
-        _note_all(error, problems)
+        _note_all(error, before, problems)
         return body, {}
     except (ExceptionWithMessage, Exception) as error:
         # The translator trusts templates: a value of the wrong form ends in any error at all.
@@ -207,12 +207,16 @@ def translate(
     return result, _origins(before, result)
 
 
-def _note_all(error: InvalidDocumentException, problems: Problems) -> None:
+def _note_all(error: InvalidDocumentException, before: Mapping[str, str], problems: Problems) -> None:
     for cause in error.causes:
         logical_id = getattr(cause, "_logical_id", None) if isinstance(cause, InvalidResourceException) else None
         named = logical_id if isinstance(logical_id, str) else None
         message = getattr(cause, "_message", None) if named else None
-        problems.add(str(message or cause.message), resource=named)
+        line = None
+        if named is not None and named not in before:  # an event: SAM calls it by its function's name and its own
+            maker = max((name for name in before if named.startswith(name)), key=len, default=named)
+            line = replace(problems.lines, origins={named: maker}).resource(named, "")
+        problems.add(str(message or cause.message), resource=named, line=line)
     if not error.causes:
         problems.add(str(error.message))
 
