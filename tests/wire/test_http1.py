@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
 import json
 import random
@@ -449,3 +450,21 @@ async def test_a_taken_port_is_an_error_at_once() -> None:
         with pytest.raises(OSError, match="in use"):
             async with serving() as other:
                 await other.server.start(port=server.port)
+
+
+async def test_a_port_that_somebody_has_on_the_other_loopback_address_is_not_chosen() -> None:
+    held = [socket.socket(socket.AF_INET6, socket.SOCK_STREAM) for _ in range(600)]
+    try:
+        for each in held:
+            each.bind(("::1", 0))
+            each.listen()
+        for _ in range(200):  # some of these would meet one of those
+            async with serving() as on:
+                assert on.port
+    except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            pytest.skip("this machine has no IPv6")
+        raise
+    finally:
+        for each in held:
+            each.close()

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from penstock.wire.signature import Verifier
 from penstock.wire.values import RawRoute
 
 _BACKLOG = 1024  # connections the system holds until they are accepted
+_FREE_PORTS = 10  # that are tried when the caller leaves the choice
 
 
 class Server:
@@ -72,22 +73,18 @@ class Server:
         OSError when the port is taken.
         """
         listener = self._listener = Listener(self.front, self._machine, self._names, self._spool)
-        loop = asyncio.get_running_loop()
-        loopback = host in ("127.0.0.1", "localhost")
         factory = partial(Http1Connection, listener)
-        server = await loop.create_server(factory, "127.0.0.1" if loopback else host, port, backlog=_BACKLOG)
-        self._servers.append(server)
-        port = int(server.sockets[0].getsockname()[1])
-        if loopback:
+        for tries_left in reversed(range(_FREE_PORTS if port == 0 else 1)):
             try:
-                self._servers.append(await loop.create_server(factory, "::1", port, backlog=_BACKLOG))
+                self._servers = await _listen(factory, host, port)
+                break
             except OSError as error:
-                # No IPv6 on this machine is fine; somebody else on the same port there is not.
-                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENOENT):
+                # A port that is free on 127.0.0.1 may be somebody's on ::1.
+                if error.errno != errno.EADDRINUSE or not tries_left:
                     await self.close(0)
                     raise
         listener.sweep()
-        return port
+        return int(self._servers[0].sockets[0].getsockname()[1])
 
     @property
     def connections(self) -> int:
@@ -111,3 +108,20 @@ class Server:
         self._servers.clear()
         if self._own_spool:
             shutil.rmtree(self._spool, ignore_errors=True)
+
+
+async def _listen(factory: Callable[[], asyncio.BaseProtocol], host: str, port: int) -> list[asyncio.Server]:
+    """Listen on a host's port (0: a free one); on both loopback addresses, or on neither."""
+    loop = asyncio.get_running_loop()
+    loopback = host in ("127.0.0.1", "localhost")
+    server = await loop.create_server(factory, "127.0.0.1" if loopback else host, port, backlog=_BACKLOG)
+    if not loopback:
+        return [server]
+    try:
+        return [server, await loop.create_server(factory, "::1", server.sockets[0].getsockname()[1], backlog=_BACKLOG)]
+    except OSError as error:
+        # No IPv6 on this machine is fine; somebody else on the same port there is not.
+        if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENOENT):
+            return [server]
+        server.close()
+        raise
