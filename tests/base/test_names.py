@@ -22,6 +22,13 @@ def test_an_id_and_its_uuid_are_two_forms_of_one_thing(id_: int) -> None:
     assert uuid.UUID(public).variant == uuid.RFC_4122
 
 
+@given(st.integers(min_value=1 << 40, max_value=(1 << 60) - 1000))
+def test_each_part_of_a_uuid_tells_neighbours_apart(id_: int) -> None:
+    parts = [uuid_of(id_ + step).split("-") for step in range(100)]
+    assert len({part[0] for part in parts}) == len({part[4] for part in parts}) == 100
+    assert len({part[4][-6:] for part in parts}) >= 95
+
+
 @given(st.uuids(version=4))
 def test_a_uuid_from_elsewhere_is_nobodys_id(foreign: uuid.UUID) -> None:
     found = id_of(str(foreign))

@@ -1,9 +1,9 @@
 """Identifiers and ARNs: the only caller of randomness in Penstock.
 
 An id is an integer of 60 bits, time-ordered and unique on this platform: 41 bits of machine milliseconds since
-2020 and 19 bits of counter. Its public form is a UUID whose first digits look random and that can be turned back into
-the id, so that no table needs an index of UUIDs: SQS message ids, EventBridge event ids and request ids are ids of
-events and runs in the journal.
+2020 and 19 bits of counter. Its public form is a UUID that looks random and can be turned back into the id, so
+that no table needs an index of UUIDs: SQS message ids, EventBridge event ids and request ids are ids of events and
+runs in the journal.
 """
 
 from __future__ import annotations
@@ -22,45 +22,35 @@ PARTITION = "aws"
 
 _EPOCH_MS = 1_577_836_800_000  # 2020-01-01T00:00:00Z
 _COUNTER_BITS = 19
-_LOW_BITS = 48  # of an id: what changes within six days
-_LOW_MASK = (1 << _LOW_BITS) - 1
-_MIX = 0x9E3779B97F4B  # odd, so that multiplication modulo 2**48 can be undone
-_UNMIX = pow(_MIX, -1, 1 << _LOW_BITS)
-_HIGH_MIX, _HIGH_SHIFT = 0x9E5, 0x3C7
-_HIGH_UNMIX = pow(_HIGH_MIX, -1, 1 << 12)
-_CHECK = 0xD6E8FEB86659FD93
-_CHECK_MASK = (1 << 62) - 1
+_MIXED_BITS = 120  # of a UUID, without its version and variant digits
+_MASK = (1 << _MIXED_BITS) - 1
+_MIX = 0x4ECEDA1CE2A9D6E8FEB86659FD9301  # odd, so that multiplication modulo 2**120 can be undone
+_UNMIX = pow(_MIX, -1, 1 << _MIXED_BITS)
+_HALF = _MIXED_BITS // 2
+_IDS = 1 << 60
 
 
 def uuid_of(id_: int) -> str:
     """The public form of an id: a version 4 UUID, the same for the same id.
 
-    Its first twelve digits are the low bits, mixed; the rest are the same for six days and need not be made each time.
+    Every part of it differs from id to id, as programs take parts of UUIDs for names.
     """
-    mixed = id_ * _MIX & _LOW_MASK
-    text = "%012x" % (mixed ^ mixed >> 24)
-    return f"{text[:8]}-{text[8:]}{_end_of_uuid(id_ >> _LOW_BITS)}"
-
-
-@lru_cache(maxsize=64)
-def _end_of_uuid(high: int) -> str:
-    check = 0x8000000000000000 | (high + 1) * _CHECK & _CHECK_MASK
-    text = f"{check:016x}"
-    return f"-4{high * _HIGH_MIX + _HIGH_SHIFT & 0xFFF:03x}-{text[:4]}-{text[4:]}"
+    mixed = id_ * _MIX & _MASK
+    text = "%030x" % (mixed ^ mixed >> _HALF)
+    return f"{text[:8]}-{text[8:12]}-4{text[12:15]}-a{text[15:18]}-{text[18:]}"
 
 
 def id_of(uuid: str) -> int | None:
     """The id whose public form this is, or None when it is nobody's."""
     digits = uuid.replace("-", "")
-    if len(digits) != 32 or digits[12] != "4":
+    if len(digits) != 32:
         return None
     try:
-        mixed, high = int(digits[:12], 16), int(digits[13:16], 16)
+        mixed = int(digits[:12] + digits[13:16] + digits[17:], 16)
     except ValueError:
         return None
-    low = (mixed ^ mixed >> 24) * _UNMIX & _LOW_MASK
-    id_ = ((high - _HIGH_SHIFT) * _HIGH_UNMIX & 0xFFF) << _LOW_BITS | low
-    return id_ if uuid_of(id_) == uuid.lower() else None
+    id_ = (mixed ^ mixed >> _HALF) * _UNMIX & _MASK
+    return id_ if id_ < _IDS and uuid_of(id_) == uuid.lower() else None
 
 
 class Names:
