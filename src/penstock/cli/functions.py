@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
+from rich.text import Text
 
 from penstock.cli.client import Client
 from penstock.cli.find import (
@@ -212,14 +213,19 @@ class Lines:
 
     def show(self, line: dict[str, Any]) -> None:
         """Print a line."""
-        self._out.print(clock_time(line["timestamp"] / 1000), style="dim", end="  ")
-        if self._named:
-            name = line["logGroupName"].removeprefix(_GROUP)
-            colour = self._colours.setdefault(name, self.COLOURS[len(self._colours) % len(self.COLOURS)])
-            self._out.print(name, style=colour, end="  ", markup=False)
-        message = line["message"].rstrip("\n")
+        at = clock_time(line["timestamp"] / 1000)
+        name = line["logGroupName"].removeprefix(_GROUP) if self._named else ""
+        message = line["message"].rstrip("\n").replace("\t", "  ")
+        if not self._out.is_terminal:  # many lines may come at once: they do not take the long way through styles
+            sys.stdout.write("  ".join(part for part in (at, name) if part) + f"  {message}\n")
+            sys.stdout.flush()
+            return
+        colour = self._colours.setdefault(name, self.COLOURS[len(self._colours) % len(self.COLOURS)])
         ours = message.startswith(("START RequestId", "END RequestId", "REPORT RequestId", "INIT_START"))
-        self._out.print(message.replace("\t", "  "), style="dim" if ours else None, markup=False)
+        parts: list[tuple[str, str]] = [(f"{at}  ", "dim")]
+        if name:
+            parts.append((f"{name}  ", colour))
+        self._out.print(Text.assemble(*parts, (message, "dim" if ours else "")))
 
 
 def _show_json(line: dict[str, Any]) -> None:
