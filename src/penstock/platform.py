@@ -356,11 +356,11 @@ class Platform:
         holds = [query for service in self.registry.all() for query in service.holds]
         looked = self.machine.monotonic_ms()
         while True:
-            began = self.machine.monotonic_ms()
+            began, freed = self.machine.monotonic_ms(), 0
             try:
                 if self.store.full:
                     # The oldest, however young, and no more than helps.
-                    await self._prune(ALWAYS, holds, lambda: self.store.full)
+                    freed = await self._prune(ALWAYS, holds, lambda: self.store.full)
                 if began - looked > PRUNE_EVERY_MS:
                     looked = began
                     await self._prune(self.clock.now() - JOURNAL_AGE_MS, holds)
@@ -369,17 +369,20 @@ class Platform:
                         await self._prune(too_much, holds)
             except StoreFull as error:
                 _logger.warning("the journal could not be pruned and will be the next time: %s", error)
-            # Where there is much to look through, it is looked at less often.
+            # Where there is much to look through, and nothing to delete, it is looked at less often.
             took_ms = self.machine.monotonic_ms() - began
-            await asyncio.sleep(max(ROOM_EVERY_MS, 4 * took_ms) / 1000)
+            await asyncio.sleep((ROOM_EVERY_MS if freed else max(ROOM_EVERY_MS, 4 * took_ms)) / 1000)
 
-    async def _prune(self, before: int, holds: list[str], still: Callable[[], bool] = lambda: True) -> None:
-        """Delete what is older than a moment, a slice at a time, as long as ``still`` holds."""
+    async def _prune(self, before: int, holds: list[str], still: Callable[[], bool] = lambda: True) -> int:
+        """Delete what is older than a moment, a slice at a time, as long as ``still`` holds; how many events."""
         after: int | None = 0
+        deleted = 0
         while after is not None and still():
             ids, after = await self.store.read(partial(prunable, before=before, after=after, holds=holds))
             if ids:
                 await self.store.transact(partial(delete_events, ids=ids), frees=True)
+                deleted += len(ids)
+        return deleted
 
     def _admitted(self, account: str | None) -> list[str]:
         count = self.dispatcher.admitted
