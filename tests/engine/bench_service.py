@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from penstock.engine.context import Context, WaitingContext
+from penstock.engine.context import Context, Parts, WaitingContext
 from penstock.engine.journal import Delivery, Outcome
 from penstock.engine.service import DeliveryKind, Service
 
@@ -44,6 +44,9 @@ class CodeSide:
         if book.refusals.get(delivery.target):
             raise book.refusals[delivery.target].pop(0)
         return {"result": b"done " + payload}
+
+    def free(self, parts: Parts, arn: str) -> int:
+        return 1000
 
 
 def ended(cx: Context, delivery: Delivery, outcome: Outcome) -> None:

@@ -4,8 +4,8 @@ Rows are the truth. In memory it keeps, per target, when the earliest waiting ro
 turn is one transaction: it lets store targets accept, and marks what runs user code as running, its attempt counted,
 before the attempt begins. An ordering key blocks only itself.
 
-A target that throttles is read more slowly, as Lambda reads a function's queue: one attempt at a time first, and one
-more with each that was taken (docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html).
+A target that runs code is read no faster than it says it takes attempts, and one that throttles pauses, as Lambda
+reads a function's queue (docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from penstock.base.clock import Timer
@@ -25,7 +24,7 @@ from penstock.engine.delivery import CUT_OFF_CODE, FAULT_CODE, Deliveries, Fault
 from penstock.engine.journal import DELIVERED, FAILED, RUNNING, SELECT_DELIVERY, Delivery, Outcome, delivery_of
 from penstock.engine.registry import Registry
 from penstock.engine.resetting import Voided, remove_deliveries
-from penstock.engine.source import is_store_target
+from penstock.engine.source import is_code_target, is_store_target
 from penstock.store.store import Transaction
 
 _TARGETS = """
@@ -49,17 +48,9 @@ _CUT_OFF = f"{SELECT_DELIVERY} WHERE state = 1 ORDER BY id"
 _NO_ROOM_S = 1.0  # machine seconds until a change that the store had no room for is tried again
 _logger = logging.getLogger("penstock.relay")
 
-THROTTLED_MS = 1000  # platform ms until a target that throttled, and runs nothing more, is tried again
+THROTTLED_MS = 1000  # platform ms until a target that throttled is tried again, unless something it runs ends
 
 Started = list[tuple[Delivery, bytes]]
-
-
-@dataclass(slots=True)
-class _Gate:
-    """How a target that throttled is read: at most ``window`` attempts at once, none before platform ms ``until``."""
-
-    until: int
-    window: int
 
 
 class Relay:
@@ -74,7 +65,7 @@ class Relay:
         self._blocked: set[str] = set()  # have due rows behind what runs: looked at again when that ends
         self._running: dict[int, Delivery] = {}
         self._per_target: dict[str, int] = {}
-        self._gates: dict[str, _Gate] = {}
+        self._throttled: dict[str, int] = {}  # target → platform ms until which it pauses
         self._tasks: set[asyncio.Task[None]] = set()
         self._turning = False
         self._scheduled = False
@@ -154,11 +145,14 @@ class Relay:
         ]
 
     def _room(self, target: str, now: int) -> int:
-        """How many attempts may begin at a target now."""
-        gate = self._gates.get(target)
-        if gate is None:
-            return RELAY_RUNNING_PER_TARGET - self._per_target.get(target, 0)
-        return gate.window - self._per_target.get(target, 0) if gate.until <= now else 0
+        """How many attempts may begin at a target now. One that takes none and runs none is asked by an attempt."""
+        if self._throttled.get(target, 0) > now:
+            return 0
+        running = self._per_target.get(target, 0)
+        room, taker = RELAY_RUNNING_PER_TARGET - running, self._deliveries.target(target)
+        if is_code_target(taker):
+            room = min(room, max(taker.free(self._parts, target), 0 if running else 1))
+        return room
 
     def _turn(self) -> None:
         self._scheduled = False
@@ -232,7 +226,7 @@ class Relay:
             earliest = min((moment for moment in (due, hinted.get(target)) if moment is not None), default=None)
             if earliest is None:
                 self._due.pop(target, None)
-                self._gates.pop(target, None)
+                self._throttled.pop(target, None)
             else:
                 self._due[target] = earliest
         self._blocked |= blocked
@@ -246,16 +240,13 @@ class Relay:
 
     def _arm(self, now: int) -> None:
         """Be woken when the next delivery is due: the first one that was not due at ``now``, when this looked."""
-        later = [moment for target, due in self._due.items() if (moment := max(due, self._opens(target))) > now]
+        moments = (max(due, self._throttled.get(target, 0)) for target, due in self._due.items())
+        later = [moment for moment in moments if moment > now]
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if later:
             self._timer = self._parts.clock.call_at(min(later), self._wake)
-
-    def _opens(self, target: str) -> int:
-        gate = self._gates.get(target)
-        return 0 if gate is None else gate.until
 
     # --- attempts
 
@@ -334,11 +325,9 @@ class Relay:
         else:
             self._per_target.pop(delivery.target, None)
         if throttled:
-            self._gates[delivery.target] = _Gate(self._parts.clock.now() + THROTTLED_MS, max(1, left))
-        elif (gate := self._gates.get(delivery.target)) is not None:
-            gate.until, gate.window = 0, gate.window + 1
-            if gate.window >= RELAY_RUNNING_PER_TARGET:
-                del self._gates[delivery.target]
+            self._throttled[delivery.target] = self._parts.clock.now() + THROTTLED_MS
+        else:
+            self._throttled.pop(delivery.target, None)
         if delivery.target in self._blocked:
             self._blocked.discard(delivery.target)
             self._due[delivery.target] = 0
@@ -358,7 +347,7 @@ class Relay:
         phrases += [
             f"deliveries to {target} are due"
             for target, due in self._due.items()
-            if max(due, self._opens(target)) <= now and (account is None or f":{account}:" in target)
+            if max(due, self._throttled.get(target, 0)) <= now and (account is None or f":{account}:" in target)
         ]
         return phrases
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeGuard
 
-from penstock.engine.context import Context, WaitingContext
+from penstock.engine.context import Context, Parts, WaitingContext
 from penstock.engine.journal import Delivery
 
 
@@ -62,6 +62,14 @@ class CodeTarget(Protocol):
 
         ``delivery.run`` is the id to run under. RefusedForNow, Throttled or Undeliverable when it failed.
         """
+
+    def free(self, parts: Parts, arn: str) -> int:
+        """How many attempts it would take now without throttling; 1 where that is not known yet."""
+
+
+def is_code_target(target: StoreTarget | CodeTarget | None) -> TypeGuard[CodeTarget]:
+    """Whether the target runs code, for some kinds of deliveries at least."""
+    return hasattr(target, "attempt")
 
 
 def is_store_target(target: StoreTarget | CodeTarget | None, kind: str = "") -> TypeGuard[StoreTarget]:

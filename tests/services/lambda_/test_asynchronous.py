@@ -98,6 +98,11 @@ async def test_a_throttled_event_waits_for_hours_without_an_attempt(tmp_path: Pa
         assert len(on.environments.invocations) == 1
 
 
+async def attempts_in_vain(on: Bench) -> int:
+    ((count,),) = await on.store.transact(lambda tx: tx.all("SELECT count(*) FROM attempt"))
+    return int(count)
+
+
 async def test_a_busy_functions_queue_is_read_as_fast_as_it_takes_events(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path) as on:
         on.clock.freeze()
@@ -112,8 +117,20 @@ async def test_a_busy_functions_queue_is_read_as_fast_as_it_takes_events(tmp_pat
         await on.advance(300_000)
         taken = sorted(orjson.loads(invocation.payload) for _, invocation in on.environments.invocations)
         assert taken == list(range(400))
-        ((throttled,),) = await on.store.transact(lambda tx: tx.all("SELECT count(*) FROM attempt"))
-        assert 0 < throttled < 400  # the first ones, read all at once; without a limit each event several times
+        assert await attempts_in_vain(on) == 0
+
+
+async def test_the_queue_of_a_function_that_throttles_is_read_slowly(tmp_path: Path, bench: Benches) -> None:
+    async with bench(tmp_path) as on:
+        on.clock.freeze()
+        await on.function()
+        await on.call("PutFunctionConcurrency", FunctionName="orders", ReservedConcurrentExecutions=0)
+        await asyncio.gather(*(send(on, number) for number in range(100)))
+        await on.advance(10_000)
+        assert 10 <= await attempts_in_vain(on) <= 12
+        await on.call("PutFunctionConcurrency", FunctionName="orders", ReservedConcurrentExecutions=2)
+        await on.advance(300_000)
+        assert len(on.environments.invocations) == 100
 
 
 async def test_an_event_that_gets_too_old_is_recorded_as_expired(tmp_path: Path, bench: Benches) -> None:

@@ -128,15 +128,22 @@ def _follow(
         cx.call("logs", "AppendOutput", output, account=row.account, region=row.region)
 
 
+def concurrency_left(memory: Memory, loaded: Loaded) -> int:
+    """How many invocations may begin: of the function's own reservation, else of what the account's others share."""
+    row = loaded.row
+    if row.reserved is not None:
+        return row.reserved - memory.running[row.arn]
+    return loaded.unreserved - memory.unreserved[row.account, row.region]
+
+
 @contextmanager
 def _admitted(memory: Memory, loaded: Loaded) -> Iterator[None]:
-    """One unit of concurrency: of the function's own reservation, else of what the account's others share."""
+    """One unit of concurrency; TooManyRequests when none is left."""
     row = loaded.row
     region = (row.account, row.region)
-    if row.reserved is not None and memory.running[row.arn] >= row.reserved:
-        raise TooManyRequests("Rate Exceeded.", Reason="ReservedFunctionConcurrentInvocationLimitExceeded")
-    if row.reserved is None and memory.unreserved[region] >= loaded.unreserved:
-        raise TooManyRequests("Rate Exceeded.", Reason="ConcurrentInvocationLimitExceeded")
+    if concurrency_left(memory, loaded) <= 0:
+        limit = "ConcurrentInvocationLimitExceeded"
+        raise TooManyRequests("Rate Exceeded.", Reason=limit if row.reserved is None else f"ReservedFunction{limit}")
     memory.running[row.arn] += 1
     if row.reserved is None:
         memory.unreserved[region] += 1

@@ -11,12 +11,12 @@ from typing import Any
 
 from penstock.base.errors import RefusedForNow, Throttled, Undeliverable
 from penstock.engine.compute import Invocation
-from penstock.engine.context import Context, WaitingContext
+from penstock.engine.context import Context, Parts, WaitingContext
 from penstock.engine.journal import Delivery
 from penstock.services.lambda_ import asynchronous, records
 from penstock.services.lambda_.asynchronous import ASYNC
 from penstock.services.lambda_.errors import InvalidRuntime, ResourceNotFound, TooManyRequests
-from penstock.services.lambda_.invocations import error_of, execute, facts, run_facts
+from penstock.services.lambda_.invocations import concurrency_left, error_of, execute, facts, run_facts
 from penstock.services.lambda_.rules import ASYNC_PAYLOAD_BYTES, event_too_large, traced
 
 
@@ -53,3 +53,10 @@ class FunctionTarget:
             code, message = error_of(result)
             raise RefusedForNow(message, code=code, result=result.payload, detail=run_facts(result))
         return {"result": result.payload, **facts(result)}
+
+    def free(self, parts: Parts, arn: str) -> int:
+        """How many more invocations the function's concurrency allows; 1 where it was not loaded since the start."""
+        reference = records.reference_of_arn(arn)
+        memory = records.memory_of(parts)
+        loaded = memory.functions.get((reference.account, reference.region, reference.name))
+        return 1 if loaded is None else concurrency_left(memory, loaded)
