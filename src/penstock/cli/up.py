@@ -56,6 +56,10 @@ class Wish:
         settings = self.settings
         return Client(url, account=settings.account, region=settings.region, keys=settings.access_keys)
 
+ConfigEnv = Annotated[str, typer.Option(help="The environment of samconfig.toml to take.")]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="Return only when all that the deployment set off has settled.")
+]
 AllowHost = Annotated[
     list[str] | None, typer.Option("--allow-host", help="Answer to this Host header as well; repeatable.")
 ]
@@ -79,11 +83,9 @@ def up(
     name: Annotated[
         str | None, typer.Option(help="The application's name; else samconfig.toml's, else its folder's.")
     ] = None,
-    config_env: Annotated[str, typer.Option(help="The environment of samconfig.toml to take.")] = "default",
+    config_env: ConfigEnv = "default",
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave the server running in the background.")] = False,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Return only when all that the deployment set off has settled.")
-    ] = False,
+    wait: Wait = False,
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Take over every edit of code and template as it is saved.")
     ] = False,
