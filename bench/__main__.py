@@ -19,10 +19,11 @@ from rich.table import Table
 from bench import servers
 from bench.buses import bus
 from bench.http2 import http2
+from bench.inside import inside
 from bench.measures import MEASURES as OTHERS
 from bench.measures import Bench, Row, fsync_ms
 
-MEASURES = OTHERS | {"bus": bus, "http2": http2}
+MEASURES = OTHERS | {"bus": bus, "http2": http2, "inside": inside}
 
 
 def main() -> None:
