@@ -122,6 +122,16 @@ def test_a_client_whose_heads_all_differ_costs_few_patterns() -> None:
     assert len(repeats._known) < 10
 
 
+def test_a_long_head_is_read_plainly_each_time() -> None:
+    repeats = Repeats(Heads())
+    small = SmallRequests(repeats, "127.0.0.1")
+    for _ in range(3 * LEARNED):
+        found = small.read(signed(b"{}", more=("X-Long: " + "-" * 4096,)))
+        assert found is not None
+        assert found[0].repeat is None
+    assert not repeats._known
+
+
 def test_clients_that_send_alike_share_a_pattern() -> None:
     repeats = Repeats(Heads())
     for _ in range(3):

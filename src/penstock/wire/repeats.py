@@ -31,6 +31,7 @@ _SIGNATURE: Final = rb"([0-9A-Fa-f]*)"
 _REPEATS_AT_MOST: Final = 256  # heads remembered for all connections; when there are more, all are forgotten
 _TARGETS_AT_MOST: Final = 64  # operations remembered for one of them
 _LEARN_AFTER: Final = 8  # requests of a connection read plainly before its head is made a pattern, which takes 0.5 ms
+_LEARNED_BYTES: Final = 4096  # of a head that is: one of 64 KB took 400 ms and kept a megabyte
 
 
 class Scope:
@@ -145,6 +146,6 @@ class SmallRequests:
         found = self._heads.whole_request(data, self._peer)
         if found is not None:
             self._plainly += 1
-            if self._plainly == self._learn_after:
-                self._repeat = self._repeats.of(data[: data.index(b"\r\n\r\n")], found[0])
+            if self._plainly == self._learn_after and (end := data.index(b"\r\n\r\n")) <= _LEARNED_BYTES:
+                self._repeat = self._repeats.of(data[:end], found[0])
         return found
