@@ -49,6 +49,12 @@ class CodeSide:
         return 1000
 
 
+class BothSides(StoreSide, CodeSide):
+    """Runs code for what waits in its own queue, and accepts everything else, as a function does."""
+
+    runs = frozenset({"both:run"})
+
+
 def ended(cx: Context, delivery: Delivery, outcome: Outcome) -> None:
     book: Book = cx.memory
     if book.endings:
@@ -68,4 +74,8 @@ SHELF = Service(
 WORKS = Service(
     "works", {}, memory=Book, target=CodeSide(), replied=replied,
     kinds=(DeliveryKind("works:run", backoff=lambda attempts: 60_000 * attempts, ended=ended),),
+)  # fmt: skip
+BOTH = Service(
+    "both", {}, memory=Book, target=BothSides(), replied=replied,
+    kinds=(DeliveryKind("both:run", backoff=lambda attempts: 60_000 * attempts, ended=ended),),
 )  # fmt: skip

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from penstock.base.errors import ApiError, RefusedForNow, StoreFull, Throttled, Undeliverable
-from penstock.base.limits import CUT_OFF, FAULTS
+from penstock.base.limits import CUT_OFF, FAULTS, RELAY_RUNNING, RELAY_RUNNING_PER_TARGET
 from penstock.engine.context import Context
 from penstock.engine.journal import DELIVERED, EXPIRED, FAILED, RUNNING, WAITING
-from tests.engine.bench_service import SHELF, WORKS, Book
+from tests.engine.bench_service import BOTH, SHELF, WORKS, Book
 from tests.engine.harness import Engine, engine
 
 SHELF_ARN = "arn:aws:shelf:us-east-1:000000000000:a"
@@ -316,3 +316,31 @@ async def test_many_targets_are_served_fairly(tmp_path: Path) -> None:
         book(on, "works").hold.set()
         await on.settle()
         assert len(book(on, "works").attempted) == 301
+
+
+async def test_when_all_attempts_that_may_run_do_the_relay_rests_until_one_ends(tmp_path: Path) -> None:
+    async with engine(tmp_path, BOTH) as on:
+        queues = RELAY_RUNNING // RELAY_RUNNING_PER_TARGET
+        hold = book(on, "both").hold = asyncio.Event()
+
+        def work(cx: Context) -> None:
+            for number in range(RELAY_RUNNING + 1):
+                to = f"arn:aws:both:us-east-1:000000000000:f{number % queues if number < RELAY_RUNNING else queues}"
+                event = cx.event("test:Put", to, b"x")
+                cx.deliver(kind="both:run", to=to, event=event, source=to)
+
+        await on.work("both", work)
+        attempted = book(on, "both").attempted
+        for _ in range(20_000):
+            await asyncio.sleep(0)
+            if len(attempted) == RELAY_RUNNING:
+                break
+        assert len(attempted) == RELAY_RUNNING
+        for _ in range(200):
+            await asyncio.sleep(0)
+            if "the relay looks for what is due" not in on.relay.busy(None):
+                break
+        assert "the relay looks for what is due" not in on.relay.busy(None), "it looks again and again"
+        hold.set()
+        await on.settle()
+        assert len(attempted) == RELAY_RUNNING + 1

@@ -140,7 +140,7 @@ class Relay:
             target
             for target, due in self._due.items()
             if due <= now
-            and (room > 0 or is_store_target(self._deliveries.target(target)))
+            and (room > 0 or not is_code_target(self._deliveries.target(target)))
             and self._room(target, now) > 0
         ]
 
