@@ -123,7 +123,14 @@ class RefusedForNow(DeliveryError):
 
 
 class Throttled(DeliveryError):
-    """The target has no room now. The delivery waits and its attempts are not counted."""
+    """The target has no room now. The delivery waits and its attempts are not counted.
+
+    ``run_ms`` is how long an attempt may take at most, 0 when nobody knows.
+    """
+
+    def __init__(self, message: str, *, code: str = "", run_ms: int = 0) -> None:
+        super().__init__(message, code=code)
+        self.run_ms = run_ms
 
 
 class CutOff(DeliveryError):

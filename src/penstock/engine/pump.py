@@ -8,7 +8,8 @@ Scaling follows Lambda's documented pollers: a consumer starts with 5 concurrent
 (300 a minute) while every one of them finds work, up to its maximum; when it runs dry it starts over.
 (docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html)
 
-A batch that is throttled waits and is tried again for as long as its lease lasts, with fewer batches beside it.
+A batch that is throttled waits and is tried again for as long as its lease outlasts the run, with fewer batches beside
+it: what runs past its lease would be in two hands.
 (docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html, "Backoff strategy for failed invocations")
 """
 
@@ -79,18 +80,27 @@ class Consumer:
 
 @dataclass(slots=True, eq=False)
 class _Batch:
-    """Records on their way: ``deliveries`` are their hops, in the same order; ``throttled`` counts tries in vain."""
+    """Records on their way: ``deliveries`` are their hops, in the same order.
+
+    ``throttled`` counts tries in vain, ``refused`` is how the last of them ended.
+    """
 
     run: int
     records: list[Claimed] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
     bytes: int = 0
     throttled: int = 0
+    refused: Throttled | None = None
 
-    def retry_at(self, now: int) -> int | None:
-        """When it is tried again after it was throttled; None when a lease is over by then."""
+    def lasts(self, begin: int, error: Throttled) -> bool:
+        """Whether its leases outlast a run that begins then."""
+        end = begin + max(error.run_ms, 1)
+        return all(end <= record.until for record in self.records)
+
+    def retry_at(self, now: int, error: Throttled) -> int | None:
+        """When it is tried again after it was throttled; None when its leases do not last for that."""
         due = now + min(THROTTLED_MS << min(self.throttled, 10), LONGEST_THROTTLED_MS)
-        return due if all(due < record.until for record in self.records) else None
+        return due if self.lasts(due, error) else None
 
 
 class _Line:
@@ -220,6 +230,8 @@ class _Line:
 
     async def _handle(self, batch: _Batch) -> None:
         try:
+            if batch.refused is not None and not batch.lasts(self.pump.parts.clock.now(), batch.refused):
+                raise batch.refused  # stopped, or woken late
             handled = await self.consumer.handle(batch.records, batch.run)
         except Throttled as error:
             if await self._back_off(batch, error):
@@ -245,10 +257,11 @@ class _Line:
     async def _back_off(self, batch: _Batch, error: Throttled) -> bool:
         """Let a throttled batch wait for its next try; False when its lease does not last until then."""
         clock = self.pump.parts.clock
-        due = batch.retry_at(clock.now())
+        due = batch.retry_at(clock.now(), error)
         if due is None or self.stopped:
             return False
         batch.throttled += 1
+        batch.refused = error
         self.concurrency = max(1, self.concurrency // 2)
         self.grown_at = self.pump.parts.machine.monotonic_ms()
         await self._write(lambda tx: _note_throttle(tx, batch, clock.now(), error))
@@ -363,8 +376,7 @@ class Pump:
         return [
             f"{len(line.batches) or 'a'} batch(es) from {line.consumer.source} for {line.consumer.target}"
             for line in self._all()
-            if (line.batches or line.claiming or line.could_take())
-            and account in (None, line.consumer.account)
+            if (line.batches or line.claiming or line.could_take()) and account in (None, line.consumer.account)
         ]
 
     def cancel(self, account: str | None) -> None:

@@ -252,6 +252,46 @@ async def test_a_throttled_batch_is_tried_again_while_its_messages_are_hidden(tm
         assert (bodies(on), received(on), await at.left()) == ([["one"]], ["1"], (0, 0))
 
 
+@pytest.mark.parametrize(("visible_seconds", "tries"), [(5, 1), (6, 2)])
+async def test_a_throttled_batch_is_not_tried_when_it_would_run_past_its_visibility_timeout(
+    tmp_path: Path, bench: Benches, visible_seconds: int, tries: int
+) -> None:
+    async with bench(tmp_path, real_queues=True) as on:
+        on.clock.freeze()
+        await on.function(Timeout=5)
+        await on.call("PutFunctionConcurrency", FunctionName="orders", ReservedConcurrentExecutions=0)
+        at = await shop(on, "orders.fifo", FifoQueue="true", VisibilityTimeout=str(visible_seconds))
+        await at.map()
+        await at.send("one", MessageGroupId="a", MessageDeduplicationId="1")
+        await on.settle()
+        await on.advance(500)
+        await on.call("DeleteFunctionConcurrency", FunctionName="orders")
+        await on.advance(visible_seconds * 1000 - 501)
+        assert on.environments.invocations == []
+        counts = await on.store.transact(lambda tx: tx.all("SELECT counted FROM attempt ORDER BY rowid"))
+        assert counts == [(0,)] * (tries - 1) + [(1,)]
+        await on.advance(1)
+        assert (bodies(on), received(on)) == ([["one"]], ["2"])
+
+
+async def test_a_throttled_batch_that_wakes_after_its_visibility_timeout_is_not_run(
+    tmp_path: Path, bench: Benches
+) -> None:
+    async with bench(tmp_path, real_queues=True) as on:
+        on.clock.freeze()
+        await on.function()
+        await on.call("PutFunctionConcurrency", FunctionName="orders", ReservedConcurrentExecutions=0)
+        at = await shop(on, "orders.fifo", FifoQueue="true")
+        await at.map()
+        await at.send("one", MessageGroupId="a", MessageDeduplicationId="1")
+        await on.settle()
+        await on.call("DeleteFunctionConcurrency", FunctionName="orders")
+        on.clock.move_to(on.clock.now() + 60_000)  # the machine has slept
+        on.clock.fire_due()
+        await on.settle()
+        assert (bodies(on), received(on)) == ([["one"]], ["2"])
+
+
 async def test_a_throttled_batch_of_a_mapping_that_is_disabled_comes_back_later(tmp_path: Path, bench: Benches) -> None:
     async with bench(tmp_path, real_queues=True) as on:
         on.clock.freeze()

@@ -95,7 +95,7 @@ class Batches:
     async def handle(self, batch: list[Claimed], run: int) -> Handled:
         """Run the function on a batch; which records failed, by message id.
 
-        A throttled batch is tried again by the pump until the visibility timeout of its messages ends.
+        A throttled batch is tried again by the pump while the visibility timeout of its messages outlasts a run.
         """
         ids = frozenset(record.id for record in batch)
         try:
@@ -107,7 +107,7 @@ class Batches:
         except ResourceNotFound as error:
             raise Undeliverable(error.message, code=str(error.code)) from error
         except (TooManyRequests, InvalidRuntime) as error:
-            raise Throttled(error.message, code=str(error.code)) from error
+            raise Throttled(error.message, code=str(error.code), run_ms=loaded.function.timeout_ms) from error
         known = run_facts(result)
         if result.function_error:
             code, message = error_of(result)
