@@ -123,8 +123,10 @@ def change_of(
     type_: ResourceType | None, old: Existing, properties: Mapping[str, Any], tags: Mapping[str, str]
 ) -> tuple[Action, tuple[str, ...]]:
     """Whether new properties keep, update or replace a resource, and which of them differ. None is a stub's type."""
-    names = sorted(old.properties.keys() | properties.keys())
-    changed = [name for name in names if _differ(old.properties.get(name), properties.get(name))]
+    # The old ones were written down as the release that deployed them had them, which may be another form.
+    before = old.properties if type_ is None else forms.conformed(type_, old.properties)
+    names = sorted(before.keys() | properties.keys())
+    changed = [name for name in names if _differ(before.get(name), properties.get(name))]
     if type_ is not None and dict(old.tags) != dict(tags) and "Tags" in type_.executed and "Tags" not in changed:
         changed.append("Tags")
     if not changed or type_ is None:
