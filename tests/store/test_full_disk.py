@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from penstock.base.clock import MachineClock
 from penstock.base.errors import StoreError, StoreFull
+from penstock.store.log import WriteAheadLog
 from penstock.store.sqlite import SqliteStore, open_store
 from penstock.store.store import Transaction
 
@@ -108,3 +110,55 @@ async def test_a_reader_that_holds_the_log_open_delays_no_write(tmp_path: Path) 
     assert await store.transact(lambda tx: tx.one("SELECT count(*) FROM thing")) == (80,)
     reader.close()
     await store.close()
+
+
+@pytest.mark.slow
+async def test_a_reader_that_never_leaves_stops_inserts_before_the_log_takes_the_disk(tmp_path: Path) -> None:
+    limit = 66 << 20  # a little more than what is copied back
+    store = SqliteStore(tmp_path / "penstock.db", log_bytes=limit)
+    store.connection.execute("CREATE TABLE thing (name INTEGER PRIMARY KEY, value BLOB) STRICT")
+    reader = sqlite3.connect(tmp_path / "penstock.db", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM thing").fetchall()
+    megabyte = bytes(1 << 20)
+    with pytest.raises(StoreFull):
+        for n in range(400):
+            await store.transact(lambda tx, n=n: tx.write(PUT, (n, megabyte)))
+    log = tmp_path / "penstock.db-wal"
+    assert log.stat().st_size < 2 * limit
+    assert await store.transact(lambda tx: tx.write("DELETE FROM thing WHERE name = 0"), frees=True) == 1
+    reader.close()
+    async with asyncio.timeout(60):
+        while True:  # taken again as soon as the log has been copied back
+            try:
+                assert await store.transact(lambda tx: tx.write(PUT, (0, megabyte))) == 1
+                break
+            except StoreFull:
+                await asyncio.sleep(0.01)
+    assert await store.transact(lambda tx: tx.one("SELECT name FROM thing ORDER BY name LIMIT 1")) == (0,)
+    await store.close()
+
+
+def test_a_log_that_cannot_be_copied_back_stays_and_is_copied_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "penstock.db"
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    log = WriteAheadLog(path, connection)
+    connection.execute("CREATE TABLE thing (name INTEGER PRIMARY KEY, value BLOB) STRICT")
+    connection.execute(PUT, (1, bytes(1 << 20)))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, before[1]))
+    try:
+        log.restart()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "the log cannot begin anew" in caplog.text
+    log.restart()
+    connection.execute(PUT, (2, b"small"))
+    assert log.bytes < 1 << 20  # it began anew
+    log.close_threads()
+    connection.close()
+    log.close_files()

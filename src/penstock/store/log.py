@@ -32,10 +32,11 @@ class WriteAheadLog:
     the process's locks on it.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, full_bytes: int = WAL_FULL_BYTES) -> None:
         connection.execute("CREATE TABLE IF NOT EXISTS store_opened (at INTEGER)")  # makes the log's files
         self._path = path
         self._connection = connection
+        self._full_bytes = full_bytes
         self._file = os.open(f"{path}-wal", os.O_RDWR)
         self._shared = os.open(f"{path}-shm", os.O_RDONLY)
         self._frame_bytes = 24 + int(connection.execute("PRAGMA page_size").fetchone()[0])
@@ -47,6 +48,7 @@ class WriteAheadLog:
         self._copying = False
         self._look_from = _LOOK_BYTES  # the length of the log from which on it is asked whether to copy it
         self.copied = False  # the bulk is in the database: restart the log between two groups
+        self._held = False  # it could not begin anew when that was tried last
 
     def sync(self, ended: Ended) -> None:
         """Have the log reach the disk; ``ended`` is called in another thread."""
@@ -76,7 +78,7 @@ class WriteAheadLog:
     @property
     def overlong(self) -> bool:
         """Whether somebody who reads has kept it from starting anew for so long that it must not grow any more."""
-        return self.bytes > WAL_FULL_BYTES
+        return self._held and self.bytes > self._full_bytes
 
     def copy_back(self, ended: Callable[[], None]) -> None:
         """Copy a long log into the database beside the writer; ``ended``, in another thread, when ``copied`` is set.
@@ -97,7 +99,7 @@ class WriteAheadLog:
                 self.copied = True
             except sqlite3.Error as error:
                 _logger.warning("a checkpoint failed and will be tried again: %s", error)
-                self._look_from = self.bytes + _LOOK_BYTES // 4
+                self._look_from = min(self.bytes + _LOOK_BYTES // 4, self._full_bytes)
             finally:
                 self._copying = False
             ended()
@@ -111,9 +113,10 @@ class WriteAheadLog:
         log has grown by a while, or soon if it is as long as it may become.
         """
         self.copied = False
-        held = self._restart(0)
+        self._restart(0)
         used = self.bytes
-        self._look_from = used + WAL_CHECKPOINT_BYTES // 4 if held and used < WAL_FULL_BYTES else _LOOK_BYTES
+        held_for_now = self._held and used < self._full_bytes
+        self._look_from = min(used + WAL_CHECKPOINT_BYTES // 4, self._full_bytes) if held_for_now else _LOOK_BYTES
 
     def make_way(self) -> None:
         """The disk is full, so the log's file can be no longer than it is: have it begin anew before it ends.
@@ -123,23 +126,21 @@ class WriteAheadLog:
         if self.bytes < WAL_EXTENT_BYTES:
             return
         self._checkpoint_thread.submit(lambda: None).result()  # only one checkpoint at a time
-        try:
-            self._restart(_HELD_MS)
-        except sqlite3.Error as error:
-            _logger.warning("the log cannot begin anew: %s", error)
+        self._restart(_HELD_MS)
         with suppress(OSError):
             allocate(self._file, WAL_RESERVE_BYTES)
         self.copied, self._look_from = False, _LOOK_BYTES
 
-    def _restart(self, wait_ms: int) -> bool:
-        """Start the log anew; whether somebody held it."""
+    def _restart(self, wait_ms: int) -> None:
+        """Start the log anew, if nobody holds it. What fails here is lost to nobody: all of it stays in the log."""
         self._connection.execute(f"PRAGMA busy_timeout = {wait_ms}")
         try:
-            return bool(self._connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()[0])
-        except sqlite3.OperationalError as error:  # somebody else checkpoints just now
-            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                raise
-            return True
+            self._held = bool(self._connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()[0])
+        except sqlite3.Error as error:
+            self._held = True
+            # Busy or locked: somebody else checkpoints just now. Else the database's file cannot be written.
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                _logger.warning("the log cannot begin anew, and that will be tried again: %s", error)
         finally:
             self._connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
 

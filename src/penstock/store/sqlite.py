@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from penstock.base.errors import PenstockError, StoreError, StoreFull, StoreLost
-from penstock.base.limits import GROUP_OPERATIONS, GUARDED_GROUPS, READER_THREADS
+from penstock.base.limits import GROUP_OPERATIONS, GUARDED_GROUPS, READER_THREADS, WAL_FULL_BYTES
 from penstock.store.log import WriteAheadLog
 from penstock.store.migrations import Script, migrate
 from penstock.store.room import FULL_HINT, NO_ROOM, Reserve, is_no_room, open_reserve
@@ -84,17 +84,19 @@ class SqliteStore:
     """See ``store.Store``. ``path`` is the database file, or None to keep everything in memory.
 
     ``lost`` is called when a sync fails: nobody knows what the disk holds then, and the process has to end.
+    ``log_bytes`` is the length from which on a log that a reader keeps from starting anew takes no inserts.
     """
 
     def __init__(
-        self, path: Path | None, *, durability: Durability = "full", lost: Callable[[StoreLost], None] | None = None
-    ) -> None:
+        self, path: Path | None, *, durability: Durability = "full", lost: Callable[[StoreLost], None] | None = None,
+        log_bytes: int = WAL_FULL_BYTES,
+    ) -> None:  # fmt: skip
         if path is not None:
             open_reserve(path)
         self.connection = _connect(path)
         self.groups_synced = 0  # for the test that counts syncs per acknowledged group
         self._path = path
-        self._log = WriteAheadLog(path, self.connection) if path is not None else None
+        self._log = WriteAheadLog(path, self.connection, log_bytes) if path is not None else None
         self._reserve = Reserve(path, self.connection) if path is not None else None
         self._syncs = path is not None and durability == "full"
         self._lost = lost
@@ -236,6 +238,11 @@ class SqliteStore:
         if (self._open or self._tx.begun) and not self._scheduled:
             self._schedule()
         if self._log is not None:
+            if self._log.overlong and self._tx.may_insert:
+                _logger.warning(
+                    "a program that reads %s keeps its log from ending: no inserts until it stops", self._path
+                )
+                self._tx.may_insert = False
             self._log.copy_back(self._copied)
 
     def _copied(self) -> None:
@@ -312,7 +319,9 @@ class SqliteStore:
         tx, reserve = self._tx, self._reserve
         if reserve is None or self._log is None:
             tx.may_insert = True
-        elif not tx.begun and not self._log.overlong:
+        elif self._log.overlong:
+            self._log.copy_back(self._copied)  # who held it may have gone
+        elif not tx.begun:
             tx.may_insert = reserve.keep()
         return tx.may_insert
 
