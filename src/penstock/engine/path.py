@@ -20,6 +20,7 @@ from typing import Any, Final
 from penstock.base.errors import PenstockError
 
 _STEP = re.compile(r"\.(?P<name>[\w\-/@:#+]+)|\.(?P<any>\*)|\['(?P<quoted>[^']+)'\]|\[(?P<index>\d+)\]|\[(?P<all>\*)\]")
+LONGEST_CHARACTERS: Final = 1 << 20  # of a filled template: no target takes more bytes
 _PLACEHOLDER = re.compile(r"<([^<>]*)>")
 
 
@@ -43,6 +44,10 @@ class PathError(PenstockError):
 
 class NotJson(PenstockError):
     """A template of JSON was filled with values with which it is no JSON."""
+
+
+class TooLong(PenstockError):
+    """A template was filled with values with which it is longer than any target takes."""
 
 
 class Path:
@@ -132,11 +137,19 @@ class Template:
                 raise PathError(f'[Source: (String)"{sample}"; line: {line}, column: {column}]') from None
 
     def render(self, value_of: Callable[[str], Any]) -> str:
-        """The template with every placeholder replaced; ``value_of(name)`` may answer MISSING."""
-        return "".join(
-            piece if isinstance(piece, str) else self._written(value_of(piece[0]), inside_string=piece[1])
-            for piece in self._pieces
-        )
+        """The template with every placeholder replaced; ``value_of(name)`` may answer MISSING. TooLong."""
+        written: list[str] = []
+        left = LONGEST_CHARACTERS
+        for piece in self._pieces:
+            text = piece if isinstance(piece, str) else self._written(value_of(piece[0]), inside_string=piece[1])
+            left -= len(text)
+            if left < 0:
+                raise TooLong(
+                    f"The input that the template makes is longer than {LONGEST_CHARACTERS} characters, which no "
+                    "target takes: name smaller parts of the event, or name them less often"
+                )
+            written.append(text)
+        return "".join(written)
 
     def _written(self, value: Any, *, inside_string: bool) -> str:
         if value is MISSING:
@@ -179,7 +192,7 @@ class Transformer:
     def transform(self, event: Any, reserved: Mapping[str, Any]) -> str:
         """The template filled from an event and from what is known by reserved names.
 
-        NotJson when it is a template of JSON and what comes out is none.
+        NotJson when it is a template of JSON and what comes out is none; TooLong.
         """
 
         def value_of(name: str) -> Any:

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.engine.pattern import Index, compile
+from penstock.engine.pattern.values import Places, joined
 
 WORDS = st.sampled_from(
     ["a", "b", "ab", "abc", "aba", "cab", "ABC", "Ab", "", "x*y", "ß", "SS", "10.0.0.1", "10.0.0.9"]
@@ -117,3 +118,28 @@ def test_ten_thousand_rules_cost_hardly_more_than_ten():
         if ratios[-1] < 1.1:
             return
     raise AssertionError(f"an event costs {min(ratios):.2f} times as much against 10,000 rules as against 10")
+
+
+MEMBERSHIP = st.dictionaries(st.integers(0, 3), st.integers(0, 2), max_size=3).map(lambda d: tuple(sorted(d.items())))
+
+
+@given(st.sets(MEMBERSHIP), MEMBERSHIP)
+def test_places_find_what_can_be_joined(memberships, other):
+    found = list(Places(memberships).together(other))
+    assert sorted(found) == sorted(one for one in memberships if joined(other, one) is not None)
+
+
+def test_an_event_of_long_arrays_is_matched_in_time_that_grows_with_its_length():
+    patterns = [
+        {"a": {"b": [49], "c": [{"exists": True}], "d": [{"exists": False}]}},
+        {"a": {"b": [49], "c": [{"exists": True}], "d": [7]}},
+        {"a": {"b": [{"exists": True}], "c": [-1], "d": [{"exists": False}]}},
+    ]
+    event = {"a": [{"b": [number % 50], "c": [0, 1, 2]} for number in range(10_000)]}  # by pairs: 300 million
+    index = Index()
+    for number, pattern in enumerate(patterns):
+        index.add(number, compile(pattern))
+        assert compile(pattern).matches(event) == (number == 0)
+    began = time.process_time()
+    assert index.matching(event) == [0]
+    assert time.process_time() - began < 10

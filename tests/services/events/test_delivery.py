@@ -180,6 +180,23 @@ def test_what_a_template_makes_that_is_no_json_reaches_nobody(shop: Shop) -> Non
     assert told == {"RULE_ARN": rule, "TARGET_ARN": shop.arn("sqs", "q"), "ERROR_CODE": "INVALID_JSON"}
 
 
+def test_what_a_template_makes_that_no_target_takes_is_not_made(shop: Shop) -> None:
+    shop.rule(
+        "r", {"source": ["shop"]},
+        {
+            "Id": "q", "Arn": shop.queue("q"), "DeadLetterConfig": {"Arn": shop.queue("dead")},
+            "InputTransformer": {"InputPathsMap": {"item": "$.detail.item"}, "InputTemplate": f'"{"<item>" * 1300}"'},
+        },
+    )  # fmt: skip
+    shop.put({"item": "a" * 200_000})
+    shop.put({"item": "a"})
+    assert shop.bodies("q") == ["a" * 1300]
+    (dead,) = shop.messages("dead")
+    told = {name: value["StringValue"] for name, value in dead["MessageAttributes"].items()}
+    assert told["ERROR_CODE"] == "INVALID_PARAMETER"
+    assert "longer than 1048576 characters, which no target takes: name smaller parts" in told["ERROR_MESSAGE"]
+
+
 def test_a_fifo_queue_gets_the_group_the_target_names(shop: Shop) -> None:
     arn = shop.queue("q.fifo", FifoQueue="true", ContentBasedDeduplication="true")
     shop.rule("r", {"source": ["shop"]}, {"Id": "q", "Arn": arn, "SqsParameters": {"MessageGroupId": "orders"}})

@@ -15,14 +15,14 @@ and counting satisfied demands per rule (a demand that all rules share costs all
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 from penstock.engine.pattern.conditions import ABSENT, Condition, Equals, EqualsNumber, InBlock
 from penstock.engine.pattern.grammar import Alternative
 from penstock.engine.pattern.lookup import Lookup
 from penstock.engine.pattern.matcher import Pattern, satisfied
-from penstock.engine.pattern.values import Fields, Membership, flatten, joined
+from penstock.engine.pattern.values import MANY, Field, Fields, Membership, Places, flatten, joined
 
 K = TypeVar("K", bound=Hashable)
 
@@ -88,28 +88,60 @@ class Index(Generic[K]):
         fields = flatten(event, self._wanted.keys())
         found: dict[K, None] = {}
         seen: set[tuple[int, Membership]] = set()
+        ended: set[int] = set()
+        many: dict[str, _Many[K]] = {}
         pending: list[tuple[_Node[K], Membership]] = [(self._root, ())]
         while pending:
             node, membership = pending.pop()
-            for key, alternative in node.ends:
-                if key not in found and (alternative is None or satisfied(alternative, fields)):
-                    found[key] = None
+            if node.ends and id(node) not in ended:
+                ended.add(id(node))
+                for key, alternative in node.ends:
+                    if key not in found and (alternative is None or satisfied(alternative, fields)):
+                        found[key] = None
             if node.edges:
-                _follow(node, membership, fields, pending, seen)
+                _follow(node, membership, fields, pending, seen, many)
         return list(found)
+
+
+class _Many(Generic[K]):
+    """A field that an event has many values of: where they stand, and which of them an edge's conditions hold for."""
+
+    __slots__ = ("_held", "_values", "places")
+
+    def __init__(self, values: list[Field]) -> None:
+        self._values = values
+        self.places = Places(elements for _, elements in values)
+        self._held: dict[int, tuple[Places, dict[Membership, dict[int, _Node[K]]]]] = {}
+
+    def children(self, edge: _Edge[K], membership: Membership) -> Iterator[tuple[Membership, Collection[_Node[K]]]]:
+        """The children whose conditions hold for a value that can be gone to, by where it stands."""
+        known = self._held.get(id(edge))
+        if known is None:
+            held: dict[Membership, dict[int, _Node[K]]] = {}
+            for leaf, elements in self._values:
+                for child in edge.lookup.find(leaf):
+                    held.setdefault(elements, {})[id(child)] = child
+            known = self._held[id(edge)] = Places(held), held
+        places, held = known
+        for elements in places.together(membership):
+            yield elements, held[elements].values()
 
 
 def _follow(
     node: _Node[K], membership: Membership, fields: Fields, pending: list[tuple[_Node[K], Membership]],
-    seen: set[tuple[int, Membership]],
+    seen: set[tuple[int, Membership]], many: dict[str, _Many[K]],
 ) -> None:  # fmt: skip
     """Enter the children of a node whose conditions an event's fields satisfy."""
     edges = node.edges
     paths = edges.keys() if len(edges) < len(fields) else [path for path in fields if path in edges]
     for path in paths:
-        lookup = edges[path].lookup
-        for leaf, elements in fields.get(path, ()):
-            children = lookup.find(leaf)
+        values = fields.get(path, ())
+        if len(values) >= MANY:
+            reached = _many(many, fields, path).children(edges[path], membership)
+        else:
+            lookup = edges[path].lookup
+            reached = ((elements, lookup.find(leaf)) for leaf, elements in values)
+        for elements, children in reached:
             if not children:
                 continue
             together = membership if not elements else joined(membership, elements)
@@ -121,13 +153,27 @@ def _follow(
                     seen.add(step)
                     pending.append((child, together))
     for path in node.absent:
-        if any(joined(membership, elements) is not None for _, elements in fields.get(path, ())):
+        if path in fields and _reachable(many, fields, path, membership):
             continue
         for child in edges[path].absent:
             step = (id(child), membership)
             if step not in seen:
                 seen.add(step)
                 pending.append((child, membership))
+
+
+def _many(many: dict[str, _Many[K]], fields: Fields, path: str) -> _Many[K]:
+    known = many.get(path)
+    if known is None:
+        known = many[path] = _Many(fields[path])
+    return known
+
+
+def _reachable(many: dict[str, _Many[K]], fields: Fields, path: str, membership: Membership) -> bool:
+    values = fields[path]
+    if len(values) < MANY:
+        return any(joined(membership, elements) is not None for _, elements in values)
+    return next(_many(many, fields, path).places.together(membership), None) is not None
 
 
 def _needs_check(alternative: Alternative) -> bool:

@@ -6,7 +6,7 @@ of a bus must always agree with it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +15,13 @@ import orjson
 from penstock.engine.pattern.conditions import ABSENT, Condition
 from penstock.engine.pattern.grammar import Alternative, parse
 from penstock.engine.pattern.values import (
+    MANY,
     Field,
     Fields,
     Leaf,
     LongNumber,
     Membership,
+    Places,
     flatten,
     joined,
     parse_event,
@@ -100,6 +102,7 @@ def satisfied(alternative: Alternative, fields: Fields) -> bool:
     from the array elements that the demands before it have gone to.
     """
     demands = sorted(alternative.items())
+    places: dict[int, tuple[Places, Places]] = {}  # where a demand's field stands, and where it is as demanded
     tried: set[tuple[int, Membership]] = set()
 
     def meet(index: int, membership: Membership) -> bool:
@@ -109,15 +112,22 @@ def satisfied(alternative: Alternative, fields: Fields) -> bool:
             return False
         tried.add((index, membership))
         path, conditions = demands[index]
-        reachable = False
-        for leaf, elements in fields.get(path, ()):
+        values = fields.get(path, ())
+        anywhere: Iterable[Membership] = (elements for _, elements in values)
+        held: Iterable[Membership] = (
+            elements for leaf, elements in values if any(condition.holds(leaf) for condition in conditions)
+        )
+        if len(values) >= MANY:
+            if index not in places:
+                places[index] = Places(anywhere), Places(held)
+            anywhere, held = (known.together(membership) for known in places[index])
+        for elements in held:
             together = joined(membership, elements)
-            if together is None:
-                continue
-            reachable = True
-            if any(condition.holds(leaf) for condition in conditions) and meet(index + 1, together):
+            if together is not None and meet(index + 1, together):
                 return True
-        return not reachable and ABSENT in conditions and meet(index + 1, membership)
+        if ABSENT not in conditions or any(joined(membership, elements) is not None for elements in anywhere):
+            return False
+        return meet(index + 1, membership)
 
     return meet(0, ())
 

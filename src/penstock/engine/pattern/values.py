@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
@@ -29,6 +29,7 @@ Membership = tuple[tuple[int, int], ...]  # (array, element) pairs, by array
 Field = tuple[Leaf, Membership]
 Fields = dict[str, list[Field]]
 
+MANY = 16  # values of a field from which on those that go together with others are found by their places
 _EXACT_INTEGERS = 1 << 53
 # Numbers that a 64-bit float might not hold are long or have a large exponent; a text without such is parsed fast.
 _MAYBE_LONG = re.compile(rb"[0-9](?:[0-9.]{15}|[0-9.]*[eE][+-]?[0-9]{3})")
@@ -114,3 +115,36 @@ def joined(first: Membership, second: Membership) -> Membership | None:
         if elements.setdefault(array, index) != index:
             return None
     return tuple(sorted(elements.items()))
+
+
+class Places:
+    """Memberships, so filed that those which go together with another one are found without asking each.
+
+    A tree by (array, element) pairs: below an array that the other one names, only its element is looked at.
+    """
+
+    __slots__ = ("_below", "_here")
+
+    def __init__(self, memberships: Iterable[Membership] = ()) -> None:
+        self._here: Membership | None = None
+        self._below: dict[int, dict[int, Places]] = {}
+        for membership in memberships:
+            place = self
+            for array, element in membership:
+                place = place._below.setdefault(array, {}).setdefault(element, Places())
+            place._here = membership
+
+    def together(self, membership: Membership) -> Iterator[Membership]:
+        """Those that can be joined with this one, each once."""
+        chosen = dict(membership)
+        pending = [self]
+        while pending:
+            place = pending.pop()
+            if place._here is not None:
+                yield place._here
+            for array, elements in place._below.items():
+                element = chosen.get(array)
+                if element is None:
+                    pending.extend(elements.values())
+                elif element in elements:
+                    pending.append(elements[element])

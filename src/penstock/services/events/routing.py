@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from penstock.base.errors import Undeliverable
 from penstock.engine.context import Context
-from penstock.engine.path import MISSING, NotJson, Path, Transformer, write_json
+from penstock.engine.path import MISSING, NotJson, Path, TooLong, Transformer, write_json
 from penstock.engine.pattern import Index, compile
 from penstock.services.events import records
 from penstock.services.events.records import Bus, Rule
@@ -24,6 +24,7 @@ from penstock.services.events.rules import (
     FAN_OUT,
     NOT_JSON_ERROR,
     RETRY_ATTEMPTS,
+    TOO_LONG_ERROR,
     reserved_values,
 )
 
@@ -186,6 +187,8 @@ def send(cx: Context, rule: Route, target: Destination, event: Travelling) -> No
         payload = input_of(rule, target, event)
     except NotJson as error:
         refused = Undeliverable(str(error), code=NOT_JSON_ERROR)
+    except TooLong as error:
+        refused = Undeliverable(str(error), code=TOO_LONG_ERROR)
     cx.deliver(
         kind=TARGET, to=target.arn, event=event.id, source=rule.arn, payload=payload, max_attempts=target.attempts,
         max_age_ms=target.age_ms, dead_letter=target.dead_letter,
@@ -195,7 +198,7 @@ def send(cx: Context, rule: Route, target: Destination, event: Travelling) -> No
 
 
 def input_of(rule: Route, target: Destination, event: Travelling) -> bytes | None:
-    """What a target gets; None: the event itself. An InputPath that leads nowhere gives ``null``. NotJson."""
+    """What a target gets; None: the event itself. An InputPath that leads nowhere gives ``null``. NotJson, TooLong."""
     if target.constant is not None:
         return target.constant
     if target.path is not None:

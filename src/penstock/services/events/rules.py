@@ -44,6 +44,7 @@ LONGEST_RETRY_MS: Final = 480_000  # 185 retries then take 23.6 hours: within th
 
 HOP_ERROR: Final = "THIRD_ACCOUNT_HOP_DETECTED"
 NOT_JSON_ERROR: Final = "INVALID_JSON"  # a template's input is no JSON any more
+TOO_LONG_ERROR: Final = "INVALID_PARAMETER"  # a template's input is longer than any target takes
 
 
 def timestamp(ms: int) -> str:
