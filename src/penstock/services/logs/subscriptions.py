@@ -28,6 +28,7 @@ SUBSCRIPTION: Final = "logs:subscription"  # a delivery's kind
 FILTERS: Final = 2  # of one group: "CloudWatch Logs quotas"
 SENT_BYTES: Final = 700_000  # of messages in one delivery: base64 makes a third more of what gzip leaves
 RETRY_HOURS: Final = 24  # how long AWS tries
+_FAST: Final = 1  # of gzip's levels: a third of the time that the default takes, in which nobody else is served
 _NO_TRANSFORMERS: Final = "leave it out: log transformers are not here"
 _NO_FIELDS: Final = "leave it out: system fields are not here"
 
@@ -123,7 +124,7 @@ def send(
                 "subscriptionFilters": [name],
                 "logEvents": events,
             }
-            packed = base64.b64encode(gzip.compress(orjson.dumps(data), mtime=0)).decode()
+            packed = base64.b64encode(gzip.compress(orjson.dumps(data), _FAST, mtime=0)).decode()
             payload = orjson.dumps({"awslogs": {"data": packed}})
             event = cx.event("logs:SubscriptionFilter", source, payload, cause=run)
             cx.deliver(
