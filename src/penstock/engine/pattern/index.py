@@ -137,21 +137,14 @@ def _follow(
     for path in paths:
         values = fields.get(path, ())
         if len(values) >= MANY:
-            reached = _many(many, fields, path).children(edges[path], membership)
-        else:
-            lookup = edges[path].lookup
-            reached = ((elements, lookup.find(leaf)) for leaf, elements in values)
-        for elements, children in reached:
-            if not children:
-                continue
-            together = membership if not elements else joined(membership, elements)
-            if together is None:
-                continue
-            for child in children:
-                step = (id(child), together)
-                if step not in seen:
-                    seen.add(step)
-                    pending.append((child, together))
+            for elements, found in _many(many, fields, path).children(edges[path], membership):
+                _enter(found, membership, elements, pending, seen)
+            continue
+        lookup = edges[path].lookup
+        for leaf, elements in values:
+            children = lookup.find(leaf)
+            if children:
+                _enter(children, membership, elements, pending, seen)
     for path in node.absent:
         if path in fields and _reachable(many, fields, path, membership):
             continue
@@ -160,6 +153,21 @@ def _follow(
             if step not in seen:
                 seen.add(step)
                 pending.append((child, membership))
+
+
+def _enter(
+    children: Collection[_Node[K]], membership: Membership, elements: Membership,
+    pending: list[tuple[_Node[K], Membership]], seen: set[tuple[int, Membership]],
+) -> None:  # fmt: skip
+    """Go on at children, if that goes to no second element of an array."""
+    together = membership if not elements else joined(membership, elements)
+    if together is None:
+        return
+    for child in children:
+        step = (id(child), together)
+        if step not in seen:
+            seen.add(step)
+            pending.append((child, together))
 
 
 def _many(many: dict[str, _Many[K]], fields: Fields, path: str) -> _Many[K]:
