@@ -273,7 +273,7 @@ Outputs: {Out: {Value: !Sub "${Slow.Nothing}"}}
     found = [line.partition("template.yaml:")[2] for line in caught.value.message.splitlines()]
     for line, resource, words in (
         (3, "Slow", "DelaySeconds is '5000' and must have value less than or equal to 900"),
-        (3, "Slow", "AWS::SQS::Queue has no property VisbilityTimeout here"),
+        (3, "Slow", "AWS::SQS::Queue has no property VisbilityTimeout here; remove it, or write VisibilityTimeout"),
         (4, "Table", "AWS::DynamoDB::Table is not supported"),
         (10, "Old", "Role: Fn::GetAtt of 'Role', which is no resource"),
         (12, "Old", "Timeout: 1 validation error detected: Value '901'"),

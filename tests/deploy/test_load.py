@@ -57,6 +57,11 @@ def test_json_with_tabs_has_lines_too() -> None:
     assert template.body["Resources"]["Queue"]["Properties"]["Text"] == "a\tb"
 
 
+def test_a_tab_that_yaml_does_not_take_is_called_a_tab() -> None:
+    with pytest.raises(TemplateError, match=":2: not well-formed YAML: a tab; indent with spaces"):
+        load.parse("Resources:\n\tQueue: {Type: T}\n")
+
+
 def test_anchors_and_merge_keys_are_written_out() -> None:
     body = load.parse("Common: &c {a: 1, b: 2}\nResources: {X: {<<: *c, b: 3}}").body
     assert body["Resources"]["X"] == {"a": 1, "b": 3}

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from penstock.base.errors import TemplateError
 from penstock.deploy import forms, intrinsics
 from penstock.deploy.intrinsics import UNKNOWN, Scope
-from penstock.deploy.problems import Lines, Problem, Problems
+from penstock.deploy.problems import Lines, Problem, Problems, or_write
 from penstock.engine.resource import ResourceType, Wrong
 
 REFUSED_ATTRIBUTES = {
@@ -282,9 +282,11 @@ class _Checks:
                     f"{type_.name} does not execute {name}: {type_.refused[name]}", resource=logical_id, property_=name
                 )
             elif name not in type_.executed and name not in type_.kept:
+                instead = or_write(name, {*type_.executed, *type_.kept})
                 self.problems.add(
-                    f"{type_.name} has no property {name} here; remove it", resource=logical_id, property_=name
-                )
+                    f"{type_.name} has no property {name} here; remove it{instead}",
+                    resource=logical_id, property_=name,
+                )  # fmt: skip
         bad = set(type_.required - properties.keys())
         for name in sorted(bad):
             self.problems.add(f"{type_.name} needs the property {name}", resource=logical_id)

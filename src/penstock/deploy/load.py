@@ -70,10 +70,12 @@ def parse(text: str, path: str = "the template") -> Template:
     try:
         root = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise TemplateError(
-            f"{path}:{line}: not well-formed YAML: {error.problem or error.context}", line=line
-        ) from error
+        mark = error.problem_mark
+        line = mark.line + 1 if mark else None
+        wrong = error.problem or error.context
+        if mark and "".join(text.split("\n")[mark.line : mark.line + 1])[mark.column : mark.column + 1] == "\t":
+            wrong = "a tab; indent with spaces"
+        raise TemplateError(f"{path}:{line}: not well-formed YAML: {wrong}", line=line) from error
     except yaml.YAMLError as error:
         raise TemplateError(f"{path}: not well-formed YAML: {error}") from error
     except RecursionError as error:

@@ -15,7 +15,7 @@ from penstock.deploy import build, extensions, intrinsics, load, parameters, sam
 from penstock.deploy.intrinsics import Scope
 from penstock.deploy.parameters import Parameters
 from penstock.deploy.preparing import Prepared, Review, Wish, nothing_to_say, scope_for
-from penstock.deploy.problems import Lines, Problems
+from penstock.deploy.problems import Lines, Problems, or_write
 from penstock.deploy.workshop import Code, Say, Workshop
 
 SECTIONS = frozenset({
@@ -83,7 +83,8 @@ def _check_sections(body: dict[str, Any], lines: Lines) -> None:
     problems = Problems(lines)
     for name in body:
         if name not in SECTIONS:
-            problems.add(f"{name!r} is no section of a template; remove it", line=lines.of(name))
+            instead = or_write(name, SECTIONS)
+            problems.add(f"{name!r} is no section of a template; remove it{instead}", line=lines.of(name))
     for name in ("Hooks", "Rules"):
         if body.get(name):
             problems.add(f"the section {name} is not executed here; remove it", line=lines.of(name))

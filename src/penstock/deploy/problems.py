@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from penstock.base.errors import TemplateError
+
+_NEAR: Final = 0.85  # of difflib's ratio: one or two letters of a word are wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +89,9 @@ def located(problem: Problem, path: str) -> str:
     """A problem as a line of text: file, line, resource, what is wrong."""
     place = f"{path}:{problem.line}" if problem.line is not None else path
     return f"{place}: {problem.resource}: {problem.message}" if problem.resource else f"{place}: {problem.message}"
+
+
+def or_write(name: str, known: Iterable[str]) -> str:
+    """The end of "remove it": what was probably meant by a name that nothing has; empty when nothing comes near."""
+    close = difflib.get_close_matches(name, sorted(known), 1, _NEAR)
+    return f", or write {close[0]}" if close else ""

@@ -48,6 +48,11 @@ def note_strangers(body: Mapping[str, Any], problems: Problems) -> None:
             )  # fmt: skip
 
 
+def properties_of(type_: str) -> frozenset[str]:
+    """The names of the properties that a SAM resource may have; none for a type that is not here."""
+    return frozenset(_members(_MODELS.get(type_)))
+
+
 def strangers(value: Any, type_: Any, path: tuple[str, ...] = ()) -> Iterator[Stranger]:
     """What stands in a value and is not in its type: a model, or a list, mapping or choice of such."""
     origin, inner = get_origin(type_), get_args(type_)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import functools
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -25,7 +26,8 @@ from samtranslator.utils.py27hash_fix import to_py27_compatible_template, undo_m
 from penstock.base.errors import TemplateError
 from penstock.deploy import intrinsics, load, packages
 from penstock.deploy.intrinsics import Scope
-from penstock.deploy.problems import Lines, Problems
+from penstock.deploy.problems import Lines, Problems, or_write
+from penstock.deploy.sam_forms import properties_of
 from penstock.deploy.workshop import Code
 
 SAM: Final = "AWS::Serverless-2016-10-31"
@@ -207,6 +209,12 @@ def translate(
     return result, _origins(before, result)
 
 
+def _advised(message: str) -> str:
+    """What the translator says, with what to do about a property that no resource of the type has."""
+    found = re.fullmatch(r"property (\S+) not defined for resource of type (\S+)", message)
+    return f"{message}; remove it{or_write(found[1], properties_of(found[2]))}" if found else message
+
+
 def _note_all(error: InvalidDocumentException, before: Mapping[str, str], problems: Problems) -> None:
     for cause in error.causes:
         logical_id = getattr(cause, "_logical_id", None) if isinstance(cause, InvalidResourceException) else None
@@ -216,7 +224,7 @@ def _note_all(error: InvalidDocumentException, before: Mapping[str, str], proble
         if named is not None and named not in before:  # an event: SAM calls it by its function's name and its own
             maker = max((name for name in before if named.startswith(name)), key=len, default=named)
             line = replace(problems.lines, origins={named: maker}).resource(named, "")
-        problems.add(str(message or cause.message), resource=named, line=line)
+        problems.add(_advised(str(message or cause.message)), resource=named, line=line)
     if not error.causes:
         problems.add(str(error.message))
 
