@@ -140,6 +140,7 @@ def test_what_is_not_there_ends_with_4_and_one_line(penstock: Penstock) -> None:
         ran = penstock(*command.split())
         assert ran.code == 4, (command, ran)
         assert ran.err.startswith("Error: ") and ran.err.count("\n") == 1, ran.err
+    assert "has another name. No template here has one." in penstock("logs", "nothing").err
 
 
 def test_wrong_use_ends_with_2(penstock: Penstock, tmp_path: Path) -> None:

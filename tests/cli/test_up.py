@@ -105,6 +105,7 @@ def test_up_leaves_a_server_behind_joins_it_and_down_stops_it(folder: Path) -> N
     assert json.loads(penstock(folder, "status", "--json").stdout)["applications"][0]["parameters"] == {"Delay": "5"}
     down = penstock(folder, "down", "--all")
     assert (down.returncode, owner_of(folder / ".penstock")) == (0, None), down
+    assert f"The server at {told['url']} has stopped; the state is kept in {folder / '.penstock'}." in down.stdout
     assert penstock(folder, "status", "--url", told["url"]).returncode == 3
 
 

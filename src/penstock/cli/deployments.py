@@ -228,14 +228,16 @@ def _which(given: str | None, there: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _stop(client: Client, data: Path | None, out: Console) -> None:
     """Have the server stop, and wait until it has."""
-    pid = client.own("GET", "/health")["pid"]
+    health = client.own("GET", "/health")
+    pid = health["pid"]
     owner = running_on(settings_for(data=data).data)
     if owner is not None and owner.get("pid") != pid:
         raise Problem(
             f"The server at {client.url} is not the one on this data directory: name one with --url or --data."
         )
     stop_process(pid)
-    out.print("The server has stopped.")
+    kept = f"; the state is kept in {health['dataDirectory']}" if health.get("dataDirectory") else ""
+    out.print(f"The server at {client.url} has stopped{kept}.", markup=False)
 
 
 def stop_process(pid: int) -> None:

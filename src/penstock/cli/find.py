@@ -95,11 +95,15 @@ def physical_of(client: Client, name: str, type_: str, missing: Problem) -> str:
     found = physical(client, name, type_)
     if found is not None:
         return found
+    raise Problem(f"{missing.message.removesuffix('.')}: nothing here is called {name}. {known(client, type_)}",
+                  code=missing.code, exit_code=missing.exit_code) from missing  # fmt: skip
+
+
+def known(client: Client, type_: str) -> str:
+    """A sentence with the names of all resources of a type that templates made."""
     there = client.own("GET", "/applications")["applications"]
     names = sorted({each["logicalId"] for one in there for each in one["resources"] if each["type"] == type_})
-    known = f"The templates here have: {', '.join(names)}." if names else "No template here has one."
-    raise Problem(f"{missing.message.removesuffix('.')}: nothing here is called {name}. {known}", code=missing.code,
-                  exit_code=missing.exit_code) from missing  # fmt: skip
+    return f"The templates here have: {', '.join(names)}." if names else "No template here has one."
 
 
 def address(settings: Settings) -> str:

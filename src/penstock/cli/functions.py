@@ -22,6 +22,7 @@ from penstock.cli.find import (
     Url,
     client_for,
     interruptible,
+    known,
     physical,
     physical_of,
     settings_for,
@@ -136,8 +137,8 @@ def read_logs(client: Client, functions: list[str] | None, pattern: str | None, 
                 if problem.code == "ResourceNotFoundException":
                     if functions:
                         raise Problem(
-                            f"There is no log {group}: the function has not run yet, or has another name "
-                            "(`penstock status` lists them).", exit_code=NOT_FOUND,
+                            f"There is no log {group}: the function has not run yet, or has another name. "
+                            f"{known(client, _FUNCTION)}", exit_code=NOT_FOUND,
                         ) from problem  # fmt: skip
                     break
                 raise

@@ -203,10 +203,13 @@ def _serve(wish: Wish) -> int:
 
 
 def _follower(settings: Settings, url: str, place: str) -> subprocess.Popen[bytes]:
-    """A process that shows the log from a place on: what a busy application says costs its server little."""
+    """A process that shows the log from a place on: what a busy application says costs its server little.
+
+    Its session is its own, so that Ctrl-C reaches the server alone: the follower is ended once that has stopped.
+    """
     return subprocess.Popen(
         [sys.executable, "-m", "penstock", "follow-beside", url, place], stdin=subprocess.DEVNULL,
-        env=as_environment(settings), cwd="/",
+        env=as_environment(settings), cwd="/", start_new_session=True,
     )  # fmt: skip
 
 
