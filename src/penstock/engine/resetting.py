@@ -1,8 +1,8 @@
 """Deleting an account's part of the journal: void at once, gone in slices, so that nobody else waits for it.
 
 What is void is told to nobody and carried out no more (``live_event``, ``live_delivery``, ``Voided``). Where there is
-little, it goes in the transaction of the reset itself. A crash in between leaves the rows of ``journal_void``: the next
-server goes on with them.
+little, its events go in the transaction of the reset itself. A crash in between leaves the rows of ``journal_void``:
+the next server goes on with them.
 """
 
 from __future__ import annotations
@@ -41,15 +41,18 @@ class Voided:
 
 
 def void_account(tx: Transaction, account: str | None, upto: int) -> None:
-    """Void an account's part of the journal up to this id (None: everybody's); delete it now where that is quick."""
+    """Void an account's part of the journal up to this id (None: everybody's); delete it now where that is quick.
+
+    What stays void in any case are its deliveries of other accounts' events, which no index finds (``left_over``).
+    """
     owner = account or ""
     tx.write("DELETE FROM token WHERE ?1 = '' OR account = ?1", (owner,))
     whose = "event.account = ?1" if owner else "?1 = ''"
     counts = [tx.all(sql.format(whose), (owner, RESET_AT_ONCE))[0][0] for sql in (_EVENTS, _DELIVERIES)]
-    if max(counts) < RESET_AT_ONCE:
-        while remove_slice(tx, owner, upto):
-            pass
-    else:
+    little = max(counts) < RESET_AT_ONCE
+    while little and remove_slice(tx, owner, upto):
+        pass
+    if owner or not little:
         tx.write(_VOID, (owner, upto))
 
 

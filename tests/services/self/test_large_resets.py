@@ -111,6 +111,27 @@ async def test_what_was_void_when_the_server_ended_is_removed_by_the_next_and_ne
         assert (await again.quiet()).quiet
 
 
+async def test_what_an_account_still_delivers_of_anothers_events_is_never_carried_out_after_its_reset(
+    tmp_path: Path,
+) -> None:
+    async with running_platform(tmp_path) as platform:
+        await with_journal(platform, OTHER, 10)
+        url = (await platform.call("sqs", "CreateQueue", {"QueueName": "q"}, account=MINE))["QueueUrl"]
+        # As a bus of its own does that others put events on.
+        sql = "UPDATE delivery SET account = ?, target = ? WHERE account = ? AND state = ?"
+        target = f"arn:aws:sqs:us-east-1:{MINE}:q"
+        await platform.store.transact(lambda tx: tx.write(sql, (MINE, target, OTHER, WAITING)))
+        await platform.reset(MINE)
+        await platform.call("sqs", "CreateQueue", {"QueueName": "q"}, account=MINE)
+        platform.clock.move_to(platform.clock.now() + 7_200_000)
+        await gone(platform)
+        assert (await platform.quiet()).quiet
+        assert await rows(platform, MINE) == 0
+        received = await platform.call("sqs", "ReceiveMessage", {"QueueUrl": url}, account=MINE)
+        assert not received.get("Messages")
+        assert await rows(platform, OTHER) == 19
+
+
 async def test_a_reset_of_everything_is_as_quick(tmp_path: Path) -> None:
     async with running_platform(tmp_path) as platform:
         await with_journal(platform, MINE, MANY)
