@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
+import penstock.runtime
 from penstock.base.errors import CannotRun
 
 from .conftest import Machine, until
@@ -243,3 +245,18 @@ def _alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+async def test_a_launcher_whose_server_ends_before_it_is_ready_ends_without_a_word(tmp_path: Path) -> None:
+    config = {"root": str(tmp_path), "runtime": str(tmp_path), "packages": {}, "visible": [], "sandbox": "plain"}
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.send(json.dumps(config).encode())
+    ours.shutdown(socket.SHUT_RD)  # as of a server that has gone: nobody hears "ready" …
+    ours.send(b"")  # … and there is nothing more to read
+    program = Path(penstock.runtime.__file__).parent / "inside" / "zygote.py"
+    with ours, theirs:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-I", "-S", str(program), str(theirs.fileno()),
+            pass_fds=[theirs.fileno()], cwd="/", stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert await process.communicate() == (b"", b"")

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import array
 import compileall
+import contextlib
 import gc
 import importlib
 import importlib.util
@@ -198,7 +199,9 @@ class Zygote:
 
     def tell(self, message: dict) -> None:
         """Send the server a message; it always has room, since it reads all the time."""
-        self.server.sendall(json.dumps(message).encode())
+        # The server may have gone, even before we were ready: receive() sees that next, and ends us.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.server.sendall(json.dumps(message).encode())
 
     def receive(self) -> bool:
         """Do what the server asks; False when it is gone."""
