@@ -194,6 +194,19 @@ Resources:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("first", ["", "Transform: AWS::Serverless-2016-10-31"])
+def test_a_loop_without_its_transform_is_told_what_it_needs(tmp_path: Path, first: str) -> None:
+    with pytest.raises(TemplateError, match=r":3: Fn::ForEach::Queues is a loop, .*AWS::LanguageExtensions"):
+        prepare(wish(tmp_path, f"""{first}
+Resources:
+  Fn::ForEach::Queues:
+    - Name
+    - [One, Two]
+    - Queue${{Name}}:
+        Type: AWS::SQS::Queue
+"""))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

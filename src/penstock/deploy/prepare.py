@@ -39,6 +39,7 @@ def prepare(wish: Wish, say: Say = lambda text: None, review: Review = nothing_t
     if transform.LANGUAGE in names:
         body = extensions.expand_loops(body, scope)
         scope = scope_of(body, values, wish)
+    _check_loops(body, template.lines)
     problems = Problems(template.lines)
     if transform.SAM in names:
         sam_forms.note_strangers(body, problems)
@@ -99,6 +100,15 @@ def _check_sections(body: dict[str, Any], lines: Lines) -> None:
                 problems.add("needs a Type", resource=logical_id)
             elif not isinstance(resource.get("Properties", {}), (dict, type(None))):
                 problems.add("Properties must be a mapping", resource=logical_id)
+    problems.raise_if_any()
+
+
+def _check_loops(body: Mapping[str, Any], lines: Lines) -> None:
+    problems = Problems(lines)
+    for name in body["Resources"]:
+        if name.startswith("Fn::ForEach::"):
+            needed = f"'Transform: {transform.LANGUAGE}'"
+            problems.add(f"{name} is a loop, which needs {needed}: add that", line=lines.of("Resources", name))
     problems.raise_if_any()
 
 
