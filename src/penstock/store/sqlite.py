@@ -442,7 +442,8 @@ def _connect(path: Path | None) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
-    connection.execute("PRAGMA cache_size = -65536")
+    connection.execute("PRAGMA cache_size = -4096")  # a larger one is slower: decisions/the-page-cache-is-small.md
+    connection.execute("PRAGMA cache_spill = OFF")  # a group's pages are written with its commit, not before
     connection.execute("PRAGMA temp_store = MEMORY")
     connection.execute("PRAGMA secure_delete = OFF")  # as some builds have it on, which writes all that is deleted
     return connection
