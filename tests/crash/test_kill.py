@@ -38,8 +38,8 @@ class Application:
     """Queues, buses and a function.
 
     plain (nobody reads it); in → function → out; in.fifo → function → out.fifo; the default bus → a rule → the bus
-    second → a rule → from-bus. Asynchronous events that fail go to given-up: none does, as attempts that a kill cuts off are
-    made again and do not count.
+    second → a rule → from-bus. Asynchronous events that fail go to given-up: none does, as attempts that a kill cuts
+    off are made again and do not count.
     """
 
     def __init__(self, server: Server, witness: Witness) -> None:
