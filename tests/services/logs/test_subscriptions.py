@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from penstock.cli.client import Client
 from penstock.engine.resource import Declared
-from penstock.services.logs.subscriptions import SENT_BYTES
+from penstock.services.logs.subscriptions import LOOP_ERROR, ROUNDS, SENT_BYTES
 from penstock.testing.platform import PlatformThread
 from tests.services.applied import Applied
 from tests.services.lambda_.bench import ROLE, zipped
@@ -89,6 +89,38 @@ def test_what_a_function_prints_is_sent_on_and_its_invocation_is_the_cause(platf
     own = Client(platform.url, account="000000000000", region="us-east-1")
     trace = json.dumps(own.own("GET", f"/events/{answer['ResponseMetadata']['RequestId']}/trace"))
     assert "logs:SubscriptionFilter" in trace and FUNCTION.format("reader") in trace
+
+
+def runs_of(platform: PlatformThread) -> list[str]:
+    """The functions that ran, in order, and then what ended any delivery of a filter that was not made."""
+    sql = "SELECT kind, target, outcome FROM delivery WHERE kind IN ('lambda:async', 'logs:subscription') ORDER BY id"
+    sent = platform.run(platform.platform.store.read(lambda reader: reader.all(sql)))
+    ran = [target.rpartition(":")[2] for kind, target, _ in sent if kind == "lambda:async"]
+    return ran + [json.loads(outcome)["code"] for kind, _, outcome in sent if kind != "lambda:async" and outcome]
+
+
+def test_a_function_that_came_to_write_to_the_group_it_subscribes_to_is_not_called_without_end(
+    platform: PlatformThread, logs: Any
+) -> None:
+    client = make_function(platform, PRINTER, "printer")
+    put(logs, destinationArn=FUNCTION.format("printer"))
+    client.update_function_configuration(FunctionName="printer", LoggingConfig={"LogGroup": "app"})
+    for _ in range(2):  # what is written afterwards is sent as ever
+        write(platform, logs, "one")
+    assert runs_of(platform) == ["printer"] * 2 * ROUNDS + [LOOP_ERROR] * 2
+
+
+def test_two_functions_that_subscribe_to_each_other_do_not_call_without_end(
+    platform: PlatformThread, logs: Any
+) -> None:
+    client = make_function(platform, PRINTER, "a")
+    make_function(platform, PRINTER, "b")
+    for writer, reader in ("a", "b"), ("b", "a"):
+        logs.create_log_group(logGroupName=f"/aws/lambda/{writer}")
+        put(logs, pattern="ERROR", group=f"/aws/lambda/{writer}", destinationArn=FUNCTION.format(reader))
+    client.invoke(FunctionName="a", Payload=b"{}")
+    platform.quiet()
+    assert runs_of(platform) == ["b", "a"] * (ROUNDS // 2) + [LOOP_ERROR]
 
 
 def test_each_of_two_filters_gets_its_own_and_a_third_is_refused(platform: PlatformThread, logs: Any) -> None:

@@ -3,6 +3,10 @@
 A write and what it sends are one transaction: each write is one delivery for each filter that takes some of it, into
 the function's own durable queue. Source: "Log group-level subscription filters" in the CloudWatch Logs User Guide, and
 PutSubscriptionFilter in the API Reference.
+
+What a delivery's function writes, and what that causes, may be sent again, but not without end. AWS warns of such
+loops, and cuts off those through a queue, a topic or a bucket after about 16 invocations ("Use Lambda recursive loop
+detection to prevent infinite loops" in the Lambda Developer Guide).
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from typing import Any, Final
 
 import orjson
 
-from penstock.base.errors import ApiError, Unsupported
+from penstock.base.errors import ApiError, Undeliverable, Unsupported
 from penstock.base.names import Arn
 from penstock.engine.context import Context
 from penstock.engine.operation import Request, Response, operation
@@ -28,9 +32,28 @@ SUBSCRIPTION: Final = "logs:subscription"  # a delivery's kind
 FILTERS: Final = 2  # of one group: "CloudWatch Logs quotas"
 SENT_BYTES: Final = 700_000  # of messages in one delivery: base64 makes a third more of what gzip leaves
 RETRY_HOURS: Final = 24  # how long AWS tries
+ROUNDS: Final = 16  # deliveries of filters, each caused by the one before, after which no other is made
+LOOP_ERROR: Final = "RecursiveInvocationsDropped"  # as Lambda's metric
 _FAST: Final = 1  # of gzip's levels: a third of the time that the default takes, in which nobody else is served
 _NO_TRANSFORMERS: Final = "leave it out: log transformers are not here"
 _NO_FIELDS: Final = "leave it out: system fields are not here"
+
+_EVENT: Final = "logs:SubscriptionFilter"
+_CAUSES: Final = 1000  # events, hops and runs that are looked at for how often something was sent already
+# From a run to the events it carried, from an event to its cause, as far back as the deliveries of filters that led to
+# it most directly: each of these knows how many came before it.
+_ROUNDS: Final = f"""
+WITH RECURSIVE led (id) AS (
+    VALUES (?)
+    UNION SELECT event FROM led JOIN delivery ON delivery.id = led.id
+    UNION SELECT event FROM led JOIN delivery ON delivery.run = led.id
+    UNION SELECT event FROM led JOIN attempt ON attempt.run = led.id JOIN delivery ON delivery.id = attempt.delivery
+    UNION SELECT cause FROM led JOIN event ON event.id = led.id WHERE cause IS NOT NULL AND kind <> '{_EVENT}'
+    LIMIT {_CAUSES}
+)
+SELECT max(coalesce(json_extract(detail, '$.rounds'), 0)) + 1
+FROM led JOIN delivery ON delivery.event = led.id WHERE kind = '{SUBSCRIPTION}'
+"""
 
 Written = tuple[int, list[rules.Line]]  # a chunk's id and lines
 
@@ -112,6 +135,8 @@ def send(
 ) -> None:
     """Send what was just written to whoever subscribes to the group. ``run``: the invocation that wrote it, if any."""
     source = group_arn(cx.account, cx.region, group_name)
+    cause = cx.principal.run if run is None else run
+    rounds: int | None = None
     for name, pattern, destination in cx.all(
         "SELECT name, pattern, destination FROM log_subscription WHERE log_group = ? ORDER BY name", (group,)
     ):
@@ -126,11 +151,29 @@ def send(
             }
             packed = base64.b64encode(gzip.compress(orjson.dumps(data), _FAST, mtime=0)).decode()
             payload = orjson.dumps({"awslogs": {"data": packed}})
-            event = cx.event("logs:SubscriptionFilter", source, payload, cause=run)
+            if rounds is None:
+                rounds = _rounds(cx, cause)
+            event = cx.event(_EVENT, source, payload, cause=cause)
             cx.deliver(
                 kind=SUBSCRIPTION, to=destination, event=event, source=source, known=payload,
-                max_age_ms=RETRY_HOURS * 3_600_000,
+                max_age_ms=RETRY_HOURS * 3_600_000, detail={"rounds": rounds} if rounds else None,
+                refused=_loop(group_name, destination) if rounds >= ROUNDS else None,
             )  # fmt: skip
+
+
+def _rounds(cx: Context, cause: int | None) -> int:
+    """How many deliveries of filters, one after another, have led to what this run or hop writes."""
+    row = None if cause is None else cx.one(_ROUNDS, (cause,))
+    return row[0] or 0 if row is not None else 0
+
+
+def _loop(group_name: str, destination: str) -> Undeliverable:
+    return Undeliverable(
+        f"{ROUNDS} deliveries of subscription filters, each caused by the one before, have led to this one, which is "
+        f"not made: {destination} causes what is written to {group_name}. Have it write to another group with "
+        "LoggingConfig.LogGroup, or give the filter a pattern that does not take what it writes.",
+        code=LOOP_ERROR,
+    )
 
 
 def retry_wait_ms(attempts: int) -> int:
