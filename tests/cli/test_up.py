@@ -103,6 +103,12 @@ def test_up_leaves_a_server_behind_joins_it_and_down_stops_it(folder: Path) -> N
     assert again.returncode == 0, again.stderr
     assert "runs here already" in again.stdout and "update complete" in again.stdout
     assert json.loads(penstock(folder, "status", "--json").stdout)["applications"][0]["parameters"] == {"Delay": "5"}
+    elsewhere = folder.parent / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "penstock.toml").write_text(f"port = {told['url'].rpartition(':')[2]}\n")
+    for what in ((), ("--stop",), ("--all",)):
+        refused = penstock(elsewhere, "down", *what)
+        assert (refused.returncode, f"serves {folder / '.penstock'}" in refused.stderr) == (1, True), refused
     down = penstock(folder, "down", "--all")
     assert (down.returncode, owner_of(folder / ".penstock")) == (0, None), down
     assert f"The server at {told['url']} has stopped; the state is kept in {folder / '.penstock'}." in down.stdout

@@ -189,6 +189,8 @@ def down(
       penstock down --all      remove every application, then stop the server
     """
     client = client_for(url, data, account, region)
+    if application is None and url is None:
+        _check_ours(client, data)
     out = console(stderr=as_json)
     removed: list[str] = []
     if not stop:
@@ -205,6 +207,19 @@ def down(
         print_json({"removed": removed, "stopped": stop or everything})
     elif removed:
         out.print(f"Removed {', '.join(removed)}.", style="green", markup=False)
+
+
+def _check_ours(client: Client, data: Path | None) -> None:
+    """Refuse the server of another folder that happens to listen on the usual port: nobody has named it."""
+    settings = settings_for(data=data)
+    if settings.environment.get("AWS_ENDPOINT_URL") or running_on(settings.data) is not None:
+        return
+    other = client.own("GET", "/health").get("dataDirectory")
+    if other:
+        raise Problem(
+            f"No server runs on {settings.data}. The one at {client.url} serves {other}: to mean it, give "
+            f"--url {client.url}."
+        )
 
 
 def _is_mine(application: Mapping[str, Any], client: Client) -> bool:

@@ -112,6 +112,8 @@ def test_an_advance_says_by_how_much_or_until_when(own: Client) -> None:
     for body in ({}, {"bySeconds": 1, "to": 2}):
         with pytest.raises(Problem, match="either bySeconds"):
             own.own("POST", "/clock/advance", body)
+    with pytest.raises(Problem, match="never goes back"):
+        own.own("POST", "/clock/advance", {"to": 1577836800})
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,8 @@ async def advance_clock(cx: WaitingContext, request: Request) -> Response:
     if (by is None) == (to is None):
         raise InvalidRequest("give either bySeconds (how far) or to (a moment), and not both")
     moment = cx.now + milliseconds(by) if to is None else milliseconds(to)
+    if moment < cx.now:
+        raise InvalidRequest(f"platform time never goes back: it is {cx.now / 1000:.3f}, past {moment / 1000:.3f}")
     with cx.aside():
         fired = await cx.parts.control.advance(moment)
     return {**clock_of(cx.parts), "fired": fired}
