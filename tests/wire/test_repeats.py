@@ -163,6 +163,26 @@ async def test_each_request_of_a_connection_reaches_its_own_operation_in_its_own
     assert len({call.request_id for call in server.calls.seen}) == len(server.calls.seen)
 
 
+async def test_a_form_is_routed_by_its_own_body_however_often_its_head_was_seen() -> None:
+    def form(body: bytes) -> bytes:
+        more = ["Connection: close"] if b"Action" in body else []
+        return head(
+            "Host: localhost:4566", "content-type: application/x-www-form-urlencoded", f"Content-Length: {len(body)}",
+            "Authorization: AWS4-HMAC-SHA256 Credential=000000000000/20261121/eu-west-1/lambda/aws4_request, "
+            f"SignedHeaders=host, Signature={0:064x}", *more, first="POST /2015-03-31/functions/f/invocations HTTP/1.1",
+        ) + body  # fmt: skip
+
+    by_path = b'{"a": 1}'
+    named = form(b"Action=GetCallerIdentity&Version=2011-06-15").replace(b"Connection: close\r\n", b"")
+    async with serving() as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(form(by_path) * 2 * LEARNED + named + form(b"Action=GetCallerIdentity&Version=2011-06-15"))
+        await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+    seen = [(call.service, call.operation) for call in server.calls.seen]
+    assert seen == [("lambda", "Invoke")] * 2 * LEARNED + [("sts", "GetCallerIdentity")] * 2
+
+
 async def test_a_page_of_another_site_is_refused_however_often_it_asks() -> None:
     async with serving() as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)

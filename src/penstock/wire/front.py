@@ -34,7 +34,7 @@ from penstock.wire.hosts import Host, Hosts, origin_host
 from penstock.wire.limits import DOCUMENT_BYTES, STREAM_BYTES
 from penstock.wire.protocols.protocol import WireProtocol, failure_of
 from penstock.wire.repeats import Scope
-from penstock.wire.router import NotRouted, Routed, Router
+from penstock.wire.router import NotRouted, Routed, Router, is_form
 from penstock.wire.signature import AuthError, ChunkSigner, Verifier
 from penstock.wire.values import RawRoute, Request, Response
 
@@ -119,7 +119,7 @@ class Front:
         except NotRouted as error:
             self._fail(error.error, error.protocol, error.service, request, request_id, answer)
             return
-        if repeat is not None and not browser and not routed.form:
+        if repeat is not None and not browser and not routed.form and not is_form(headers):
             repeat.remember(request.values, scope, routed)
         self._call(request, scope, routed, request_id, answer)
 
@@ -224,7 +224,7 @@ class Front:
         """How many bytes the body of a request may have, by its head."""
         host = self.hosts.read(request.host)
         headers = request.headers
-        if "x-amz-target" in headers or headers.get("content-type", "").startswith("application/x-www-form"):
+        if "x-amz-target" in headers or is_form(headers):
             return DOCUMENT_BYTES
         if self._raw_route(host, request.path) is not None:
             return DOCUMENT_BYTES

@@ -120,12 +120,12 @@ class Router:
             return self._route_path(request, [self._self])
         if request.path.startswith("/service/") and "smithy-protocol" in headers:
             return self._route_rpc(request.path, headers["smithy-protocol"])
-        is_form = content_type.startswith(_FORM)
-        if is_form or "Action=" in request.query:
+        form_typed = is_form(headers)
+        if form_typed or "Action=" in request.query:
             form = dict(parse_query(request.query))
-            if is_form:
+            if form_typed:
                 form.update(_form_of(request))
-            if "Action" in form or (is_form and request.path == "/"):
+            if "Action" in form or (form_typed and request.path == "/"):
                 return self._route_action(request, form, host, credential)
         return self._route_rest(request, host, credential)
 
@@ -294,6 +294,11 @@ class Router:
                 ),
                 protocol,
             )
+
+
+def is_form(headers: Mapping[str, str]) -> bool:
+    """Whether the body may name the operation: two requests with the same head may then go to different ones."""
+    return headers.get("content-type", "").startswith(_FORM)
 
 
 def _form_of(request: Request) -> dict[str, str]:
