@@ -130,17 +130,14 @@ async def prepare(wish: Wish, say: Callable[[str], None], review: Review = nothi
     assert process.stdin is not None and process.stdout is not None and process.stderr is not None
     complaints = asyncio.create_task(process.stderr.read())
     try:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            process.stdin.write(json.dumps(to_json(wish)).encode() + b"\n")
-            await process.stdin.drain()
+        await _tell(process.stdin, to_json(wish))
         async for line in process.stdout:
             answer = json.loads(line)
             if "say" in answer:
                 say(answer["say"])
             elif "draft" in answer:
-                found = [asdict(problem) for problem in review(prepared_of(answer["draft"]))]
-                process.stdin.write(json.dumps(found).encode() + b"\n")
-                await process.stdin.drain()
+                found = review(prepared_of(answer["draft"]))
+                await _tell(process.stdin, [asdict(problem) for problem in found])
             elif "error" in answer:
                 error = answer["error"]
                 raise TemplateError(error["message"], resource=error["resource"], line=error["line"])
@@ -157,3 +154,10 @@ async def prepare(wish: Wish, say: Callable[[str], None], review: Review = nothi
                 os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
         complaints.cancel()
+
+
+async def _tell(process: asyncio.StreamWriter, value: Any) -> None:
+    """A line for the process. When it has ended, what it said before and its status tell why, not the broken pipe."""
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        process.write(json.dumps(value).encode() + b"\n")
+        await process.drain()
