@@ -15,7 +15,7 @@ import orjson
 
 from penstock import __version__
 from penstock.base.clock import MachineClock, PlatformClock
-from penstock.base.errors import StoreFull, StoreLost
+from penstock.base.errors import StoreError, StoreFull, StoreLost
 from penstock.base.limits import JOURNAL_AGE_MS, PRUNE_EVERY_MS, QUIET_REAL_MS, ROOM_EVERY_MS
 from penstock.base.names import Names
 from penstock.deploy.applications import Application, Applications
@@ -299,7 +299,7 @@ class Platform:
                     await self.store.transact(partial(self._removed, owner=owner, upto=upto), frees=True)
                 await self._voided.wait()
                 self._voided.clear()
-            except StoreFull as error:
+            except StoreError as error:
                 _logger.warning("what a reset has voided is removed as soon as that is possible: %s", error)
                 await asyncio.sleep(ROOM_EVERY_MS / 1000)
 
