@@ -152,3 +152,11 @@ def failed_attempt(
         "INSERT INTO attempt (delivery, started, ended, counted, run, code, message) VALUES (?,?,?,?,?,?,?)",
         (d.id, d.started if d.started is not None else ended, ended, int(counted), run, code, message[:2000]),
     )
+
+
+def throttled_again(tx: Transaction, d: Delivery, *, ended: int, code: str, message: str) -> None:
+    """Have the row of a delivery's throttled attempt, which did not count, stand for one more."""
+    tx.write(
+        "UPDATE attempt SET ended = ?, code = ?, message = ? WHERE delivery = ? AND counted = 0",
+        (ended, code, message[:2000], d.id),
+    )

@@ -331,8 +331,14 @@ class _Line:
 
 
 def _note_throttle(tx: Transaction, batch: _Batch, now: int, error: Throttled) -> None:
+    """One row for all throttled tries of a delivery: a lease of 12 hours has room for thousands."""
     for delivery in batch.deliveries:
-        journal.failed_attempt(tx, delivery, ended=now, code=error.code, message=error.message, counted=False)
+        if batch.throttled == 1:
+            journal.failed_attempt(tx, delivery, ended=now, code=error.code, message=error.message, counted=False)
+        else:
+            journal.throttled_again(
+                tx, delivery, ended=now, code=error.code, message=f"{error.message} ({batch.throttled} times)"
+            )
 
 
 class Pump:

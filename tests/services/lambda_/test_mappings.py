@@ -13,6 +13,7 @@ from penstock.base.errors import ApiError
 from tests.services.lambda_.bench import Bench, Benches
 
 ARN = "arn:aws:sqs:us-east-1:000000000000:"
+_TRIES = "SELECT counted, code, ended - started, message FROM attempt ORDER BY rowid"
 
 
 class Shop:
@@ -234,8 +235,11 @@ async def test_a_throttled_function_loses_nothing(tmp_path: Path, bench: Benches
         await on.call("DeleteFunctionConcurrency", FunctionName="orders")
         await on.advance(1)  # the visibility timeout ends
         assert (bodies(on), received(on)) == ([["one"]], ["2"])
-        tries = await on.store.transact(lambda tx: tx.all("SELECT counted, code FROM attempt ORDER BY rowid"))
-        assert tries == [(0, "TooManyRequestsException")] * 5 + [(1, "TooManyRequestsException")]
+        tries = await on.store.transact(lambda tx: tx.all(_TRIES))
+        assert [row[:3] for row in tries] == [
+            (0, "TooManyRequestsException", 7_500), (1, "TooManyRequestsException", 0)
+        ]  # fmt: skip
+        assert tries[0][3].endswith(" (5 times)")
 
 
 async def test_a_throttled_batch_is_tried_again_while_its_messages_are_hidden(tmp_path: Path, bench: Benches) -> None:
