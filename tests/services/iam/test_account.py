@@ -330,10 +330,14 @@ def test_what_cannot_be_made_here_is_listed_as_nothing(iam: Any) -> None:
         (iam.list_ssh_public_keys, "SSHPublicKeys"),
         (iam.list_service_specific_credentials, "ServiceSpecificCredentials"),
     ):  # fmt: skip
-        assert call(UserName="ann", MaxItems=5)[member] == []
+        assert call(UserName="ann", MaxItems=5, Marker="any")[member] == []
         refused("NoSuchEntity", call, UserName="bob")
-    assert iam.list_virtual_mfa_devices(AssignmentStatus="Any", MaxItems=5)["VirtualMFADevices"] == []
-    assert iam.list_server_certificates(PathPrefix="/", MaxItems=5)["ServerCertificateMetadataList"] == []
+    everybody = iam.list_service_specific_credentials(ServiceName="codecommit.amazonaws.com", AllUsers=True)
+    assert everybody["ServiceSpecificCredentials"] == []
+    devices = iam.list_virtual_mfa_devices(AssignmentStatus="Any", MaxItems=5, Marker="any")
+    assert devices["VirtualMFADevices"] == []
+    certificates = iam.list_server_certificates(PathPrefix="/", MaxItems=5, Marker="any")
+    assert certificates["ServerCertificateMetadataList"] == []
     for call in (iam.get_server_certificate, iam.delete_server_certificate):
         assert "with name tls cannot be found" in refused("NoSuchEntity", call, ServerCertificateName="tls")
 
