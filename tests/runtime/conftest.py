@@ -18,6 +18,7 @@ from penstock.base.names import Names
 from penstock.engine.access import Keys
 from penstock.engine.compute import Function, Invocation, InvocationResult
 from penstock.engine.quiet import UnderWay
+from penstock.runtime.environment import IDLE
 from penstock.runtime.environments import ProcessEnvironments
 
 ACCOUNT = "000000000000"
@@ -87,6 +88,10 @@ class Machine:
         assert result.function_error == "Unhandled", (result.payload, result.log)
         found: dict[str, Any] = json.loads(result.payload)
         return found
+
+    async def rested(self) -> None:
+        """Wait until every runtime that has answered asks for more: the next event finds it warm."""
+        await until(lambda: all(each.state == IDLE for each in self.environments._all))
 
     async def close(self) -> None:
         """End every environment."""
