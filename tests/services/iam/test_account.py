@@ -323,23 +323,29 @@ def test_a_service_without_a_role_of_its_own_is_refused(iam: Any) -> None:
 # --- what nobody has
 
 
-def test_what_cannot_be_made_here_is_listed_as_nothing(iam: Any) -> None:
+def test_what_cannot_be_made_here_is_listed_as_nothing(iam: Any, recorder: Recorder) -> None:
     iam.create_user(UserName="ann")
-    for call, member in (
-        (iam.list_mfa_devices, "MFADevices"), (iam.list_signing_certificates, "Certificates"),
-        (iam.list_ssh_public_keys, "SSHPublicKeys"),
-        (iam.list_service_specific_credentials, "ServiceSpecificCredentials"),
-    ):  # fmt: skip
-        assert call(UserName="ann", MaxItems=5, Marker="any")[member] == []
+    nothing = {
+        "ListMFADevices": (iam.list_mfa_devices, "MFADevices"),
+        "ListSigningCertificates": (iam.list_signing_certificates, "Certificates"),
+        "ListSSHPublicKeys": (iam.list_ssh_public_keys, "SSHPublicKeys"),
+        "ListServiceSpecificCredentials": (iam.list_service_specific_credentials, "ServiceSpecificCredentials"),
+    }
+    for call, member in nothing.values():
+        assert call(UserName="ann", MaxItems=5)[member] == []
         refused("NoSuchEntity", call, UserName="bob")
     everybody = iam.list_service_specific_credentials(ServiceName="codecommit.amazonaws.com", AllUsers=True)
     assert everybody["ServiceSpecificCredentials"] == []
-    devices = iam.list_virtual_mfa_devices(AssignmentStatus="Any", MaxItems=5, Marker="any")
-    assert devices["VirtualMFADevices"] == []
-    certificates = iam.list_server_certificates(PathPrefix="/", MaxItems=5, Marker="any")
-    assert certificates["ServerCertificateMetadataList"] == []
-    for call in (iam.get_server_certificate, iam.delete_server_certificate):
-        assert "with name tls cannot be found" in refused("NoSuchEntity", call, ServerCertificateName="tls")
+    assert iam.list_virtual_mfa_devices(AssignmentStatus="Any", MaxItems=5)["VirtualMFADevices"] == []
+    assert iam.list_server_certificates(PathPrefix="/", MaxItems=5)["ServerCertificateMetadataList"] == []
+    everything = nothing | {
+        "ListVirtualMFADevices": (iam.list_virtual_mfa_devices, ""),
+        "ListServerCertificates": (iam.list_server_certificates, ""),
+        "ListAccountAliases": (iam.list_account_aliases, ""),
+    }
+    for operation, (call, _) in everything.items():
+        assert "Marker" in refused("ValidationError", call, Marker="any")
+        recorder.refusal("iam", operation, "Marker")
 
 
 def test_a_reset_forgets_what_the_account_has(platform: PlatformThread, iam: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from penstock.base.errors import ApiError, Unsupported
+from penstock.base.errors import ApiError, CannotRun, Unsupported
 from penstock.services import lambda_
 from tests.services.lambda_.bench import HANDLER, Benches, kept, located, zipped
 
@@ -257,13 +257,16 @@ async def test_functions_of_one_package_can_be_created_at_once(tmp_path: Path, b
         assert on.environments.invocations[0][0].code.joinpath("index.py").is_file()
 
 
-async def test_code_that_runs_is_swept_only_when_it_has_ended(tmp_path: Path, bench: Benches) -> None:
+@pytest.mark.parametrize("ends", ["with an answer", "cut off"])
+async def test_code_that_runs_is_swept_only_when_it_has_ended(tmp_path: Path, bench: Benches, ends: str) -> None:
     async with bench(tmp_path) as on:
         going, begun = asyncio.Event(), asyncio.Event()
 
         async def wait(event: Any) -> Any:
             begun.set()
             await going.wait()
+            if ends == "cut off":
+                raise CannotRun("nothing runs any more")
             return event
 
         await on.function(handler=wait)
@@ -274,7 +277,10 @@ async def test_code_that_runs_is_swept_only_when_it_has_ended(tmp_path: Path, be
         await on.background_done()
         assert old.joinpath("index.py").is_file()
         going.set()
-        assert (await running)["Payload"] == b"1"
+        if ends == "cut off":
+            await refusal(running, "InvalidRuntimeException")
+        else:
+            assert (await running)["Payload"] == b"1"
         await on.background_done()
         assert not old.exists()
 

@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 
 from penstock.engine.resource import Physical
 from penstock.testing.platform import PlatformThread
+from tests.coverage.recorder import Recorder
 from tests.services.applied import Applied
 
 KEY = "arn:aws:kms:us-east-1:000000000000:key/1"
@@ -49,11 +50,11 @@ def test_the_arn_of_a_groups_streams_is_no_identifier_of_the_group(logs: Any, op
     }
 
 
-def test_there_are_no_export_tasks(logs: Any) -> None:
-    found = logs.describe_export_tasks(taskId="t", statusCode="FAILED", limit=5, nextToken="any")
-    assert found["exportTasks"] == []
-    with pytest.raises(logs.exceptions.ResourceNotFoundException, match="export task does not exist"):
-        logs.cancel_export_task(taskId="t")
+def test_there_are_no_export_tasks(logs: Any, recorder: Recorder) -> None:
+    assert logs.describe_export_tasks(taskId="t", statusCode="FAILED", limit=5)["exportTasks"] == []
+    with pytest.raises(logs.exceptions.InvalidParameterException, match="nextToken"):
+        logs.describe_export_tasks(nextToken="any")
+    recorder.refusal("logs", "DescribeExportTasks", "nextToken")
 
 
 def test_a_standard_group_can_be_asked_for(logs: Any) -> None:

@@ -15,6 +15,7 @@ from penstock.cli.client import Client
 from penstock.engine.resource import Declared
 from penstock.services.logs.subscriptions import LOOP_ERROR, ROUNDS, SENT_BYTES
 from penstock.testing.platform import PlatformThread
+from tests.coverage.recorder import Recorder
 from tests.services.applied import Applied
 from tests.services.lambda_.bench import ROLE, zipped
 
@@ -187,7 +188,9 @@ def test_much_at_once_comes_in_several_deliveries_and_all_of_it(platform: Platfo
         ({"applyOnTransformedLogs": True}, "NotImplemented", "applyOnTransformedLogs of PutSubscriptionFilter"),
     ],
 )  # fmt: skip
-def test_filters_that_cannot_be_are_refused(logs: Any, given: dict[str, Any], code: str, words: str) -> None:
+def test_filters_that_cannot_be_are_refused(
+    logs: Any, recorder: Recorder, given: dict[str, Any], code: str, words: str
+) -> None:
     logs.create_log_group(logGroupName="/aws/lambda/reader")
     request = {
         "logGroupName": "app", "filterName": "f", "filterPattern": "", "destinationArn": FUNCTION.format("reader")
@@ -195,6 +198,8 @@ def test_filters_that_cannot_be_are_refused(logs: Any, given: dict[str, Any], co
     with pytest.raises(ClientError, match=words) as error:
         logs.put_subscription_filter(**request | given)
     assert error.value.response["Error"]["Code"] == code
+    if "roleArn" in given:
+        recorder.refusal("logs", "PutSubscriptionFilter", "roleArn")
 
 
 def test_a_template_with_a_wrong_pattern_is_told_so(platform: PlatformThread) -> None:

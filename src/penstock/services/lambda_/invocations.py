@@ -98,16 +98,17 @@ async def execute(
     says so.
     """
     memory = memory_of(cx.parts)
-    with _admitted(memory, loaded):
-        try:
+    try:
+        with _admitted(memory, loaded):
             result = await cx.parts.environments.invoke(loaded.function, invocation)
-        except CannotRun as error:
-            raise InvalidRuntime(str(error)) from error
+    except CannotRun as error:
+        raise InvalidRuntime(str(error)) from error
+    finally:
+        if memory.unswept and not memory.running:  # the last one to end, however it ended
+            cx.parts.spawn(uploads.sweep(cx.parts), "lambda code sweep")
     logging = loaded.row.settings["LoggingConfig"]
     if logging["LogFormat"] == "JSON":
         result.log = log_format.as_json(result.log, loaded.function, invocation, result, logging["SystemLogLevel"])
-    if memory.unswept and not memory.running:
-        cx.parts.spawn(uploads.sweep(cx.parts), "lambda code sweep")
     cx.submit(lambda inner: _follow(inner, loaded, invocation.run, result, record))
     return result
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from penstock.engine.context import Context
 from penstock.engine.operation import Request, Response, operation
-from penstock.services.logs.errors import ResourceNotFound
+from penstock.services.logs import rules
 
 
-@operation(kept={"taskId", "statusCode", "nextToken", "limit"})  # there is nothing to choose from
+@operation(kept={"taskId", "statusCode"})  # there is nothing to choose from
 def describe_export_tasks(cx: Context, request: Request) -> Response:
     """No export tasks."""
-    return {"exportTasks": []}
+    tasks, token = rules.PAGING.of(request, _none, str)
+    return {"exportTasks": tasks, **token}
 
 
-@operation(kept={"taskId"})  # no task has it
-def cancel_export_task(cx: Context, request: Request) -> Response:
-    """There is no task to cancel."""
-    raise ResourceNotFound("The specified export task does not exist.")
+def _none(after: str, limit: int) -> list[str]:
+    return []
