@@ -101,6 +101,26 @@ Resources:
     assert (await an_empty_shelf.deploy(before)).changes == ()
 
 
+async def test_a_failed_change_that_turned_a_reference_around_is_undone(an_empty_shelf: Shelf) -> None:
+    await an_empty_shelf.deploy("""
+Resources:
+  First: {Type: 'Toy::Shelf::Box', Properties: {Note: !Ref Second}}
+  Second: {Type: 'Toy::Shelf::Box', Properties: {Size: 2}}
+""")
+    before = await an_empty_shelf.boxes()
+    with pytest.raises(TemplateError, match=r"Third: Toy::Shelf::Box could not be created: BadNote"):
+        await an_empty_shelf.deploy("""
+Resources:
+  First: {Type: 'Toy::Shelf::Box', Properties: {Note: plain}}
+  Second: {Type: 'Toy::Shelf::Box', Properties: {Material: wood, Note: !Ref First}}
+  Third: {Type: 'Toy::Shelf::Box', Properties: {Note: refuse me}, DependsOn: Second}
+""")
+    assert await an_empty_shelf.boxes() == before
+    assert (await an_empty_shelf.applications.describe("app"))["state"] == "UPDATE_ROLLBACK_COMPLETE"
+    rows = await an_empty_shelf.rows("SELECT needs FROM stack_resource ORDER BY logical_id")
+    assert rows == [('["Second"]',), ("[]",)]
+
+
 async def test_a_dependency_on_what_the_template_does_not_have_is_refused(an_empty_shelf: Shelf) -> None:
     with pytest.raises(TemplateError, match=r"Box: DependsOn names Nobody, which the template does not have"):
         await an_empty_shelf.deploy("Resources:\n  Box: {Type: 'Toy::Shelf::Box', DependsOn: Nobody}\n")

@@ -81,13 +81,12 @@ class Actor:
         self._say(resource, state.CREATED)
         return resource
 
-    async def update(self, resource: Resource, properties: Mapping[str, Any]) -> Resource:
+    async def update(self, resource: Resource, wanted: Wanted, properties: Mapping[str, Any]) -> Resource:
         """Change a resource that exists; its row keeps what it was until the deployment has succeeded."""
         type_, physical = self._known(resource), self._physical(resource)
-        deployment = self.stack.deployment
-        await self._write(lambda tx, now: state.change(tx, resource, properties, self.tags, deployment, now))
+        changed = replace(resource, properties=dict(properties), tags=dict(self.tags), needs=sorted(wanted.needs))
+        await self._write(lambda tx, now: state.change(tx, resource, changed, self.stack.deployment, now))
         self._say(resource, state.UPDATING)
-        changed = replace(resource, properties=dict(properties), tags=dict(self.tags))
         try:
             new, old = self._declared(changed), self._declared(resource)
             physical = await type_.update(self._cx(resource.type), new, old, physical)
@@ -114,6 +113,13 @@ class Actor:
             await self._failed(resource, state.DELETE_FAILED, error, "deleted")
         await self._write(lambda tx, now: state.forget_resource(tx, resource, self.stack, retained=False))
         self._say(resource, state.DELETED)
+
+    async def advise(self, resource: Resource) -> Iterable[str]:
+        """What whoever has deployed a resource should know of it."""
+        type_, physical = self.catalogue.find(resource.type), resource.physical()
+        if type_ is None or physical is None:
+            return ()
+        return await type_.advise(self._cx(resource.type), self._declared(resource), physical)
 
     # --- what undoes it
 

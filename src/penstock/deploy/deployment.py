@@ -66,6 +66,8 @@ class Deployment:
             await self._undo(error)
             raise
         await self.clean_up()
+        for name in self.checked.resources:
+            self.warnings += [each for each in await self.actor.advise(self.current[name]) if each not in self.warnings]
         self._say(stack.status)
         return {name: value for name, (value, _) in outputs.items()}
 
@@ -88,7 +90,7 @@ class Deployment:
         # Decided again with every value in hand: the plan did not know those of resources that it changes.
         action, changed = plan.change_of(type_, resource.existing(), properties, self.actor.tags)
         if action == "update":
-            self.current[step.logical_id] = made = await self.actor.update(resource, properties)
+            self.current[step.logical_id] = made = await self.actor.update(resource, wanted, properties)
             self._did("update", made, changed)
         elif action == "replace":
             made = await self.actor.create(wanted, properties, await self._next_generation(step.logical_id))

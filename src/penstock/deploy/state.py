@@ -234,27 +234,30 @@ def made(tx: Transaction, row: int, status: str, physical: Physical, now: int) -
     )
 
 
-def change(
-    tx: Transaction, resource: Resource, properties: Mapping[str, Any], tags: Mapping[str, str], deployment: int,
-    now: int,
-) -> None:  # fmt: skip
-    """Write down that a resource is about to be changed, and what it was."""
-    previous = {"properties": resource.properties, "tags": resource.tags}
+def change(tx: Transaction, old: Resource, new: Resource, deployment: int, now: int) -> None:
+    """Write down that a resource is about to be changed, and what it was.
+
+    What it needs is that of the new template from now on, as it is of what this deployment creates: they are undone
+    together, in the reverse of one order.
+    """
+    previous = {"properties": old.properties, "tags": old.tags, "needs": old.needs}
     tx.write(
-        "UPDATE stack_resource SET status = ?, properties = ?, tags = ?, previous = ?, deployment = ?, updated = ? "
-        "WHERE id = ?",
-        (UPDATING, json.dumps(properties), json.dumps(dict(tags)), json.dumps(previous), deployment, now, resource.id),
-    )
+        "UPDATE stack_resource SET status = ?, properties = ?, tags = ?, needs = ?, previous = ?, deployment = ?, "
+        "updated = ? WHERE id = ?",
+        (UPDATING, json.dumps(new.properties), json.dumps(new.tags), json.dumps(new.needs), json.dumps(previous),
+         deployment, now, old.id),
+    )  # fmt: skip
 
 
 def unchanged(tx: Transaction, resource: Resource, physical: Physical, now: int) -> None:
     """Write down that a resource is again what it was before the deployment changed it."""
     previous = resource.previous or {}
     tx.write(
-        "UPDATE stack_resource SET status = ?, reason = '', properties = ?, tags = ?, previous = NULL, "
+        "UPDATE stack_resource SET status = ?, reason = '', properties = ?, tags = ?, needs = ?, previous = NULL, "
         "physical_id = ?, attributes = ?, updated = ? WHERE id = ?",
         (UPDATED, json.dumps(previous.get("properties", resource.properties)), json.dumps(previous.get("tags", {})),
-         physical.id, json.dumps(dict(physical.attributes)), now, resource.id),
+         json.dumps(previous.get("needs", resource.needs)), physical.id, json.dumps(dict(physical.attributes)), now,
+         resource.id),
     )  # fmt: skip
 
 

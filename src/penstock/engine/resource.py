@@ -59,6 +59,14 @@ def nothing_wrong(cx: WaitingContext, declared: Declared, unknown: frozenset[str
     return ()
 
 
+Advise = Callable[["WaitingContext", Declared, Physical], Awaitable[Iterable[str]]]
+
+
+async def nothing_to_know(cx: WaitingContext, declared: Declared, physical: Physical) -> Iterable[str]:
+    """The advice on a type that is here what it is on AWS."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class ResourceType:
     """A CloudFormation resource type.
@@ -73,7 +81,8 @@ class ResourceType:
     A change of a property in ``replaced_by`` creates a new resource and then deletes the old one; of another one, calls
     ``update`` with (context, new, old, physical). ``delete`` of a resource that is gone already is no error. ``find``
     says whether a creation that a crash interrupted made the resource; it may be left out where creating the same again
-    gives the same or fails because its name is taken.
+    gives the same or fails because its name is taken. ``advise`` has sentences for whoever has deployed the resource,
+    given as (context, declared, physical); the same sentence about several resources is told once.
     """
 
     name: str
@@ -92,6 +101,7 @@ class ResourceType:
     like: str = ""
     forms: Mapping[str, Shape | str] = field(default_factory=dict)
     check: Check = nothing_wrong
+    advise: Advise = nothing_to_know
 
     def form(self, property_: str) -> Shape | None:
         """The shape of a property; None where nothing is said of it."""
