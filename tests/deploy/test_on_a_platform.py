@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -125,8 +126,10 @@ async def test_a_watched_application_follows_its_files(platform: Platform, appli
         assert (await answer(platform, result.outputs["Pay"]))[2] == "watched"
         application.template.write_text(TEMPLATE.replace("VisibilityTimeout: 30", "VisibilityTimeout: no"))
         await until("WATCH_FAILED")
-        application.template.write_text(TEMPLATE.replace("VisibilityTimeout: 30", "VisibilityTimeout: 40"))
+        edited = TEMPLATE.replace("VisibilityTimeout: 30", "VisibilityTimeout: 40").replace("3.12, T", "3.8, T")
+        application.template.write_text(edited)
         await until("UPDATE_COMPLETE", "Orders")
+        await until("WARNING")
     finally:
         gone.set()
         await watching
@@ -157,3 +160,25 @@ async def test_what_a_template_cannot_have_is_refused_with_its_line(
     with pytest.raises(TemplateError, match=r"template.yaml:\d+: .*PayOrders.*ProvisionedPollerConfig"):
         await platform.applications.deploy(application)
     assert await platform.applications.list() == []
+
+
+async def test_runtimes_of_another_version_are_told_once_and_a_handler_that_names_nothing(
+    platform: Platform, tmp_path: Path
+) -> None:
+    (tmp_path / "app.py").write_text(HANDLER)
+    role = "Role: 'arn:aws:iam::000000000000:role/r'"
+    functions = "".join(
+        f"  {name}: {{Type: AWS::Lambda::Function, Properties: {{Runtime: {runtime}, Handler: {handler}, {role}, "
+        "Code: .}}\n"
+        for name, runtime, handler in (
+            ("Old", "python3.8", "app.handler"), ("Older", "python3.8", "app.handler"),
+            ("Lost", f"python3.{sys.version_info.minor}", "ap.handler"),
+        )
+    )  # fmt: skip
+    (tmp_path / "template.yaml").write_text(f"Resources:\n{functions}")
+    for _ in range(2):  # what has not changed is told again, once per deployment
+        result = await platform.applications.deploy(Application("versions", tmp_path / "template.yaml"))
+        assert result.status in ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+        first, second = result.warnings
+        assert first.startswith("python3.8 runs on this machine's Python 3.1") and "run Penstock on Python 3.8" in first
+        assert second.startswith("Lost: the package has no ap.py, which Handler ap.handler names")

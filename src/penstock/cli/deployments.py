@@ -106,6 +106,7 @@ def _show_line(line: Mapping[str, Any], out: Console) -> None:
     state = line.get("state", "")
     bad = "FAILED" in state or "ROLLBACK" in state
     style = "red" if bad else "dim" if state.endswith("_IN_PROGRESS") or state == "BUILDING" else "green"
+    style = "yellow" if state == "WARNING" else style
     out.print(f"  {state.replace('_', ' ').lower():<20}", style=style, end=" ")
     what = (
         f"{line['resource']}  ({line['type']})"

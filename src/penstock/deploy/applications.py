@@ -406,7 +406,8 @@ class Applications:
         ticket = self._parts.work.begin(f"an edit of {wanted.name} is being taken over", wanted.account)
         try:
             if _TEMPLATE in changed or any(codes[name].layer for name in changed):
-                await self.deploy(wanted, tell)
+                for warning in (await self.deploy(wanted, tell)).warnings:
+                    tell(Progress(wanted.name, "WARNING", message=warning))
                 return
             for name in changed:
                 with suppress(KeyError):  # removed since: the next look is at what there is then

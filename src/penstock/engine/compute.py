@@ -105,5 +105,8 @@ class Environments(Protocol):
     def check(self, function: Function) -> None:
         """Raise CannotRun, with what to do about it, when this machine has no runtime for the function."""
 
+    def version(self, function: Function) -> str:
+        """What really runs the function: "python:3.11.7", "nodejs:20.1.0", "provided"; CannotRun as ``check``."""
+
     async def close(self) -> None:
         """End every environment and return when no process is left."""

@@ -70,6 +70,9 @@ class CallableEnvironments:
         if function.runtime.startswith("java"):
             raise CannotRun("there is no Java runtime here: use python3.12")
 
+    def version(self, function: Function) -> str:
+        return "python:3.11.7"
+
     async def close(self) -> None:
         return None
 

@@ -16,6 +16,7 @@ from penstock.engine.model import load
 from penstock.engine.model.written import TAGS, TEXT, structure
 from penstock.engine.resource import Declared, Physical, ResourceType, Wrong, all_wrong
 from penstock.services.lambda_ import configuration, functions, layers
+from penstock.services.lambda_.advice import advise_function
 from penstock.services.lambda_.concurrency import refuse_ending_loops
 from penstock.services.lambda_.configuration import DEFAULTS, REFUSED, FunctionRow
 from penstock.services.lambda_.errors import InvalidParameterValue
@@ -409,6 +410,7 @@ TYPES: Final = [
             "Tags": TAGS,
         },
         check=check_function,
+        advise=advise_function,
     ),
     ResourceType(
         "AWS::Lambda::EventSourceMapping", create_mapping, update_mapping, delete_mapping,
