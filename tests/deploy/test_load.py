@@ -62,6 +62,43 @@ def test_a_tab_that_yaml_does_not_take_is_called_a_tab() -> None:
         load.parse("Resources:\n\tQueue: {Type: T}\n")
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("A: 1\nB\nC: 2\n", 2, "could not find expected ':'"),
+        ("A: 1\nB:2\nC: 1\n", 2, "could not find expected ':'"),
+        ("A: 1\nB\n", 2, "could not find expected ':'"),
+        ("R:\n  Q:\n    Type T\n    Properties: {}\n", 3, "could not find expected ':'"),
+        ("R:\n  - Type T\n    Properties: {}\n", 2, "could not find expected ':'"),
+        ("A: 1\n  B: 2\n", 2, "mapping values are not allowed"),
+        ("A: some\n  more text\n  B: 2\n", 3, "mapping values are not allowed"),
+        ("A: 1\nB: c: d\nE: 1\n", 2, "mapping values are not allowed"),
+        ("A: 'x\nB: 1\nC: 1\n", 1, "a text without its closing quote"),
+        ("A: {B: 1\nC: 3\n", 2, "for the bracket in line 1"),
+        ("R:\n  Q: {T: X, P: {A: 1}\n  S: {T: Y}\n", 3, "for the bracket in line 2"),
+        ("R:\n  Q: [1,\n  2\n\n", 2, "a bracket that nothing closes"),
+        ("A:\n  B: 1\n C: 2\n", 3, "did not find expected key"),
+        ("A: 1\nB: 'x' y\nC: 1\n", 2, "did not find expected key"),
+        ("Ä: 1\nB: x\x01y\nC: 1\n", 2, "(#x0001); remove it"),
+        ('{"A": 1,\n "B": [1, 2]\n "C": 3}', 2, "Expecting ',' delimiter"),
+        ('{"A": 1,\n "B": 2,\n}', 2, "Expecting property name"),
+        ('{"A": 1,\n "B": \n}', 2, "Expecting value"),
+        ('{"A": 1,\n "B": x\n}', 2, "Expecting value"),
+        ('{"A": {\n "B": 1\n\n', 2, "Expecting ',' delimiter"),
+    ],
+)
+def test_a_syntax_error_is_told_with_the_line_to_look_at(text: str, line: int, words: str) -> None:
+    with pytest.raises(TemplateError) as caught:
+        load.parse(text, "t.yaml")
+    assert caught.value.line == line and f"t.yaml:{line}: not well-formed" in caught.value.message, caught.value
+    assert words in caught.value.message
+
+
+def test_an_item_of_a_list_has_its_line() -> None:
+    template = load.parse("Resources:\n  R:\n    Properties:\n      Targets:\n      - Id: a\n      - Id: b\n")
+    assert template.lines.resource("R", "Targets", "1") == template.lines.resource("R", "Targets", "1", "Arn") == 6
+
+
 def test_anchors_and_merge_keys_are_written_out() -> None:
     body = load.parse("Common: &c {a: 1, b: 2}\nResources: {X: {<<: *c, b: 3}}").body
     assert body["Resources"]["X"] == {"a": 1, "b": 3}
@@ -76,7 +113,7 @@ def test_of_a_key_that_stands_twice_the_last_counts_and_a_warning_says_so() -> N
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("Resources:\n  A: [1\n", "3: not well-formed YAML"),
+        ("Resources:\n  A: [1\n", "2: not well-formed YAML: a bracket that nothing closes"),
         ('{"Resources": }', "1: not well-formed JSON"),
         ("Resources:\n  A: !Reff B\n", "2: !Reff is no intrinsic function"),
         ("- a\n", "a template is a mapping"),

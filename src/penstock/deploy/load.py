@@ -33,6 +33,7 @@ _SHORT_FORMS = {
     },
 }  # fmt: skip
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9_]*)$")
+_ENDS_KEY = re.compile(r":(\s|$)")
 _DEPTH = 150  # values within values; intrinsics in intrinsics of real templates stay below 30
 _VALUES = 500_000  # of one template, each alias counted with all it stands for: "billion laughs" stays small as text
 _LINE_DEPTH = 10  # Resources/Id/Properties/Targets/0/RetryPolicy/…: as deep as a message points
@@ -70,11 +71,12 @@ def parse(text: str, path: str = "the template") -> Template:
     try:
         root = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line = mark.line + 1 if mark else None
-        wrong = error.problem or error.context
-        if mark and "".join(text.split("\n")[mark.line : mark.line + 1])[mark.column : mark.column + 1] == "\t":
-            wrong = "a tab; indent with spaces"
+        line, wrong = _wrong_yaml(text.split("\n"), error)
+        raise TemplateError(f"{path}:{line}: not well-formed YAML: {wrong}", line=line) from error
+    except yaml.reader.ReaderError as error:
+        unprintable = yaml.reader.Reader.NON_PRINTABLE.search(text)
+        line = text.count("\n", 0, unprintable.start()) + 1 if unprintable else 1
+        wrong = f"{error.reason} (#x{error.character:04x}); remove it"
         raise TemplateError(f"{path}:{line}: not well-formed YAML: {wrong}", line=line) from error
     except yaml.YAMLError as error:
         raise TemplateError(f"{path}: not well-formed YAML: {error}") from error
@@ -87,11 +89,43 @@ def parse(text: str, path: str = "the template") -> Template:
     return Template(body, Lines(path, reader.at), tuple(reader.warnings))
 
 
+def _wrong_yaml(lines: list[str], error: yaml.MarkedYAMLError) -> tuple[int, str]:
+    """The line, from 1, that has to be looked at, and what is wrong there.
+
+    The parser tells where it could not go on, which is a later line where something is missing at a line's end.
+    """
+    wrong = str(error.problem or error.context)
+    at, begun = error.problem_mark or error.context_mark, error.context_mark
+    if at is None:
+        return 1, wrong
+    here, context = lines[at.line] if at.line < len(lines) else "", str(error.context)
+    if here[at.column : at.column + 1] == "\t":
+        return at.line + 1, "a tab; indent with spaces"
+    if begun is not None and at.line > begun.line:
+        if "scanning" in context:  # a key without its colon, a text without its other quote
+            return begun.line + 1, wrong.replace("found unexpected end of stream", "a text without its closing quote")
+        if "flow" in context and not "".join(lines[at.line :]).strip():
+            return begun.line + 1, "a bracket that nothing closes"
+        if "flow" in context:
+            return at.line + 1, f"{wrong}, for the bracket in line {begun.line + 1}"
+    if wrong.startswith("mapping values") and not _ENDS_KEY.search(here[: at.column]):
+        first = at.line
+        while first and lines[first - 1].strip() and not _ENDS_KEY.search(lines[first - 1]):
+            first -= 1
+        if first < at.line and (not first or lines[first - 1].rstrip().endswith(":")):
+            return first + 1, "could not find expected ':'"
+    return min(at.line + 1, len("\n".join(lines).rstrip().split("\n"))), wrong
+
+
 def _check_json(text: str, path: str) -> None:
     try:
         json.loads(text)
     except json.JSONDecodeError as error:
-        raise TemplateError(f"{path}:{error.lineno}: not well-formed JSON: {error.msg}", line=error.lineno) from error
+        at = error.pos
+        if "delimiter" in error.msg or text[at : at + 1] in ("", "}", "]"):
+            at = len(text[:at].rstrip())  # something is missing, or one too much, where the text before it ends
+        line = text.count("\n", 0, at) + 1
+        raise TemplateError(f"{path}:{line}: not well-formed JSON: {error.msg}", line=line) from error
     except RecursionError as error:
         raise TemplateError(f"{path}: nested more than {_DEPTH} deep; flatten it") from error
 
@@ -127,9 +161,14 @@ class _Reader:
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
-            return [self.value(item, (*path, str(index))) for index, item in enumerate(node.value)]
+            return [self._item(item, (*path, str(index))) for index, item in enumerate(node.value)]
         assert isinstance(node, yaml.ScalarNode)
         return _scalar(node)
+
+    def _item(self, node: yaml.Node, path: tuple[str, ...]) -> Any:
+        if len(path) <= _LINE_DEPTH:
+            self.at["/".join(path)] = node.start_mark.line + 1
+        return self.value(node, path)
 
     def _mapping(self, node: yaml.MappingNode, path: tuple[str, ...]) -> dict[str, Any]:
         found: dict[str, Any] = {}
