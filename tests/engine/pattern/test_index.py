@@ -1,4 +1,4 @@
-"""The index is the slow matcher, only faster: whatever the rules, whatever the event."""
+"""The index is the matcher of one pattern, only faster: whatever the rules, whatever the event."""
 
 import time
 
@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.engine.pattern import Index, compile
-from penstock.engine.pattern.values import Places, joined
 
 WORDS = st.sampled_from(
     ["a", "b", "ab", "abc", "aba", "cab", "ABC", "Ab", "", "x*y", "ß", "SS", "10.0.0.1", "10.0.0.9"]
@@ -118,15 +117,6 @@ def test_ten_thousand_rules_cost_hardly_more_than_ten():
         if ratios[-1] < 1.1:
             return
     raise AssertionError(f"an event costs {min(ratios):.2f} times as much against 10,000 rules as against 10")
-
-
-MEMBERSHIP = st.dictionaries(st.integers(0, 3), st.integers(0, 2), max_size=3).map(lambda d: tuple(sorted(d.items())))
-
-
-@given(st.sets(MEMBERSHIP), MEMBERSHIP)
-def test_places_find_what_can_be_joined(memberships, other):
-    found = list(Places(memberships).together(other))
-    assert sorted(found) == sorted(one for one in memberships if joined(other, one) is not None)
 
 
 def test_an_event_of_long_arrays_is_matched_in_time_that_grows_with_its_length():

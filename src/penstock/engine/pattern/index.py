@@ -3,26 +3,33 @@
 The idea: a tree of demands. Each alternative of each pattern is a path down the tree, its demands put in an order in
 which few can hold at once (a single exact value first, ranges and the like last), so that alternatives which begin
 alike share nodes. At a node an event's value for a field is looked up among all conditions that the node's children
-put on it (``Lookup``); only the children whose condition holds are entered. The array elements gone to are carried
-along, as in the slow matcher.
+put on it (``Lookup``); only the children whose condition holds are entered.
+
+The place gone to, an element of an array, is carried along. One is enough: demands below one name follow one another,
+so what comes next is either in the arrays gone to or below another name, where it stands in others which do not
+constrain it; then the elements left behind do not matter any more. A node is entered once for each place, not for each
+combination of elements.
 
 Invariant: ``matching`` gives exactly the keys whose ``Pattern.matches``. ``exists: false`` depends on the order in
-which AWS meets demands; the tree's order can only let too much through there, so such alternatives are checked by the
-slow matcher at the end. Rejected: Event Ruler's byte automaton (merging states of value lists is most of its code),
-and counting satisfied demands per rule (a demand that all rules share costs all rules).
+which AWS meets demands, and ambiguous events have places that do not exclude each other as above: there the tree only
+lets too much through, so such alternatives are checked at the end. Rejected: Event Ruler's byte automaton (merging
+states of value lists is most of its code), and counting satisfied demands per rule (a demand that all rules share
+costs all rules).
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from penstock.engine.pattern.conditions import ABSENT, Condition, Equals, EqualsNumber, InBlock
+from penstock.engine.pattern.consistency import satisfied
 from penstock.engine.pattern.grammar import Alternative
 from penstock.engine.pattern.lookup import Lookup
-from penstock.engine.pattern.matcher import Pattern, satisfied
-from penstock.engine.pattern.values import MANY, Field, Fields, Membership, Places, flatten, joined
+from penstock.engine.pattern.matcher import Pattern
+from penstock.engine.pattern.values import OUTSIDE, Field, Fields, Place, flatten, prefixes_of
 
 K = TypeVar("K", bound=Hashable)
 
@@ -46,7 +53,7 @@ class _Node(Generic[K]):
     def __init__(self) -> None:
         self.edges: dict[str, _Edge[K]] = {}
         self.absent: set[str] = set()  # paths of edges some child of which accepts absence
-        self.ends: list[tuple[K, Alternative | None]] = []  # the alternative where it has to be checked
+        self.ends: list[tuple[K, Alternative, bool]] = []  # with whether one of its demands accepts absence
 
 
 class Index(Generic[K]):
@@ -69,7 +76,7 @@ class Index(Generic[K]):
             node = self._root
             for path, conditions in _ordered(alternative):
                 node = _child(node, path, conditions)
-            node.ends.append((key, alternative if _needs_check(alternative) else None))
+            node.ends.append((key, alternative, any(ABSENT in conditions for conditions in alternative.values())))
 
     def remove(self, key: K) -> None:
         """Take a pattern out, if it is there."""
@@ -86,116 +93,122 @@ class Index(Generic[K]):
     def matching(self, event: Mapping[str, Any]) -> list[K]:
         """The keys of the patterns that match a parsed event, each once, in no particular order."""
         fields = flatten(event, self._wanted.keys())
+        walk = _Walk(fields, self._root)
         found: dict[K, None] = {}
-        seen: set[tuple[int, Membership]] = set()
         ended: set[int] = set()
-        many: dict[str, _Many[K]] = {}
-        pending: list[tuple[_Node[K], Membership]] = [(self._root, ())]
-        while pending:
-            node, membership = pending.pop()
+        while walk.pending:
+            node, place = walk.pending.pop()
             if node.ends and id(node) not in ended:
                 ended.add(id(node))
-                for key, alternative in node.ends:
-                    if key not in found and (alternative is None or satisfied(alternative, fields)):
+                for key, alternative, may_be_absent in node.ends:
+                    check = fields.ambiguous or (may_be_absent and fields.nested)
+                    if key not in found and (not check or satisfied(alternative, fields)):
                         found[key] = None
             if node.edges:
-                _follow(node, membership, fields, pending, seen, many)
+                walk.follow(node, place)
         return list(found)
 
 
-class _Many(Generic[K]):
-    """A field that an event has many values of: where they stand, and which of them an edge's conditions hold for."""
+class _Walk(Generic[K]):
+    """One event's way down the tree: the nodes still to be gone on from, each with the place gone to."""
 
-    __slots__ = ("_held", "_values", "places")
+    __slots__ = ("_above_arrays", "_fields", "_followed", "_nested", "_numbers", "_seen", "pending")
 
-    def __init__(self, values: list[Field]) -> None:
-        self._values = values
-        self.places = Places(elements for _, elements in values)
-        self._held: dict[int, tuple[Places, dict[Membership, dict[int, _Node[K]]]]] = {}
+    def __init__(self, fields: Fields, root: _Node[K]) -> None:
+        self.pending = [(root, OUTSIDE)]
+        self._seen: set[tuple[int, int]] = set()  # (child, place's number)
+        self._fields = fields
+        self._nested = fields.nested
+        if fields.nested:
+            self._fields = fields.outside() if fields.ambiguous else fields
+            self._followed: set[tuple[int, int]] = set()  # (edge, place's number)
+            self._above_arrays: dict[tuple[int, str], Place] = {}
+            self._numbers: dict[str, list[int]] = {}  # by path: the numbers of its values' places
 
-    def children(self, edge: _Edge[K], membership: Membership) -> Iterator[tuple[Membership, Collection[_Node[K]]]]:
-        """The children whose conditions hold for a value that can be gone to, by where it stands."""
-        known = self._held.get(id(edge))
-        if known is None:
-            held: dict[Membership, dict[int, _Node[K]]] = {}
-            for leaf, elements in self._values:
-                for child in edge.lookup.find(leaf):
-                    held.setdefault(elements, {})[id(child)] = child
-            known = self._held[id(edge)] = Places(held), held
-        places, held = known
-        for elements in places.together(membership):
-            yield elements, held[elements].values()
+    def follow(self, node: _Node[K], place: Place) -> None:
+        """Enter the children of a node whose conditions an event's fields satisfy."""
+        edges, fields = node.edges, self._fields
+        for path in edges.keys() if len(edges) < len(fields) else [path for path in fields if path in edges]:
+            edge, above = edges[path], OUTSIDE
+            values: Sequence[Field] = fields.get(path, ())
+            if place is not OUTSIDE:
+                above = self._above(place, path)
+                if self._is_followed(edge, above):
+                    continue
+                values = values if above is OUTSIDE else self._around(path, above)
+            find = edge.lookup.find
+            for leaf, there in reversed(values):
+                children = find(leaf)
+                if children:
+                    self._enter(children, there if there.number > above.number else above)
+        for path in node.absent:
+            if path not in fields or self._nested:
+                self._enter(edges[path].absent, place)
 
+    def _enter(self, children: Iterable[_Node[K]], place: Place) -> None:
+        for child in children:
+            step = (id(child), place.number)
+            if step not in self._seen:
+                self._seen.add(step)
+                self.pending.append((child, place))
 
-def _follow(
-    node: _Node[K], membership: Membership, fields: Fields, pending: list[tuple[_Node[K], Membership]],
-    seen: set[tuple[int, Membership]], many: dict[str, _Many[K]],
-) -> None:  # fmt: skip
-    """Enter the children of a node whose conditions an event's fields satisfy."""
-    edges = node.edges
-    paths = edges.keys() if len(edges) < len(fields) else [path for path in fields if path in edges]
-    for path in paths:
-        values = fields.get(path, ())
-        if len(values) >= MANY:
-            for elements, found in _many(many, fields, path).children(edges[path], membership):
-                _enter(found, membership, elements, pending, seen)
-            continue
-        lookup = edges[path].lookup
-        for leaf, elements in values:
-            children = lookup.find(leaf)
-            if children:
-                _enter(children, membership, elements, pending, seen)
-    for path in node.absent:
-        if path in fields and _reachable(many, fields, path, membership):
-            continue
-        for child in edges[path].absent:
-            step = (id(child), membership)
-            if step not in seen:
-                seen.add(step)
-                pending.append((child, membership))
+    def _above(self, place: Place, path: str) -> Place:
+        """The innermost place, this one or around it, of an array that a path leads into."""
+        passed: list[int] = []
+        while place is not OUTSIDE and path != place.path and not path.startswith(place.path + "."):
+            known = self._above_arrays.get((place.array, path))
+            if known is not None:
+                place = known
+                break
+            passed.append(place.array)
+            place = place.parent or OUTSIDE
+        for array in passed:
+            self._above_arrays[array, path] = place
+        return place
 
+    def _is_followed(self, edge: _Edge[K], place: Place) -> bool:
+        """Whether an edge was followed from a place or from one around it, from where all this one leads to was found;
+        it counts as followed from now on."""
+        outer: Place | None = place
+        while outer is not None:
+            if (id(edge), outer.number) in self._followed:
+                return True
+            outer = outer.parent
+        self._followed.add((id(edge), place.number))
+        return False
 
-def _enter(
-    children: Collection[_Node[K]], membership: Membership, elements: Membership,
-    pending: list[tuple[_Node[K], Membership]], seen: set[tuple[int, Membership]],
-) -> None:  # fmt: skip
-    """Go on at children, if that goes to no second element of an array."""
-    together = membership if not elements else joined(membership, elements)
-    if together is None:
-        return
-    for child in children:
-        step = (id(child), together)
-        if step not in seen:
-            seen.add(step)
-            pending.append((child, together))
-
-
-def _many(many: dict[str, _Many[K]], fields: Fields, path: str) -> _Many[K]:
-    known = many.get(path)
-    if known is None:
-        known = many[path] = _Many(fields[path])
-    return known
-
-
-def _reachable(many: dict[str, _Many[K]], fields: Fields, path: str, membership: Membership) -> bool:
-    values = fields[path]
-    if len(values) < MANY:
-        return any(joined(membership, elements) is not None for _, elements in values)
-    return next(_many(many, fields, path).places.together(membership), None) is not None
-
-
-def _needs_check(alternative: Alternative) -> bool:
-    return len(alternative) > 1 and any(ABSENT in conditions for conditions in alternative.values())
+    def _around(self, path: str, place: Place) -> Sequence[Field]:
+        """The values of a field that can be gone to from a place: those in it, and the scalars of its own array and of
+        the arrays around that which have the same path."""
+        values = self._fields.get(path, [])
+        numbers = self._numbers.get(path)
+        if numbers is None:
+            numbers = self._numbers[path] = [there.number for _, there in values]
+        found = values[bisect_left(numbers, place.number) : bisect_left(numbers, place.end)]
+        outer = place
+        while outer.parent is not None and outer.path == path:
+            outer = outer.parent
+            found = values[bisect_left(numbers, outer.number) : bisect_right(numbers, outer.number)] + found
+        return found
 
 
 def _ordered(alternative: Alternative) -> list[tuple[str, tuple[Condition, ...]]]:
-    """Demands in the tree's order: those of which few different ones can hold for one value come first."""
-    return sorted(alternative.items(), key=lambda demand: (_rank(demand[1]), demand[0]))
+    """Demands in the tree's order: those of which few different ones can hold for one value come first, and all below
+    one name together. Those that accept absence come last: what is gone to before them does not tell whether they hold.
+    """
+    ranks: dict[str, tuple[int, int]] = {}
+    for path, conditions in alternative.items():
+        for prefix in prefixes_of(path):
+            ranks[prefix] = max(_rank(conditions), ranks.get(prefix, (0, 0)))
+
+    def place_of(demand: tuple[str, tuple[Condition, ...]]) -> tuple[bool, list[tuple[tuple[int, int], str]]]:
+        path, conditions = demand
+        return ABSENT in conditions, [(ranks[prefix], prefix) for prefix in prefixes_of(path)]
+
+    return sorted(alternative.items(), key=place_of)
 
 
 def _rank(conditions: tuple[Condition, ...]) -> tuple[int, int]:
-    if ABSENT in conditions:
-        return (2, len(conditions))
     exact = all(isinstance(condition, (Equals, EqualsNumber, InBlock)) for condition in conditions)
     return (0 if exact else 1, len(conditions))
 

@@ -1,29 +1,22 @@
-"""One pattern: whether it matches an event, and why or why not.
-
-This is the slow, obvious matcher: it tries every way of choosing a field for every demand. The index over all rules
-of a bus must always agree with it.
-"""
+"""One pattern: whether it matches an event, and why or why not. The index over all rules of a bus agrees with it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from penstock.engine.pattern.conditions import ABSENT, Condition
+from penstock.engine.pattern.consistency import WAYS, given_up, satisfied
 from penstock.engine.pattern.grammar import Alternative, parse
 from penstock.engine.pattern.values import (
-    MANY,
     Field,
     Fields,
     Leaf,
     LongNumber,
-    Membership,
-    Places,
     flatten,
-    joined,
     parse_event,
     prefixes_of,
 )
@@ -78,7 +71,13 @@ class Pattern:
             for alternative in self.alternatives
         )
         matched = self.matches_fields(fields)
-        return Explanation(matched, _reason(matched, alternatives), alternatives)
+        reason = _reason(matched, alternatives)
+        if not matched and any(given_up(alternative, fields) for alternative in self.alternatives):
+            reason = (
+                f"names with a dot make the event ambiguous: {WAYS:,} steps through its arrays found no way to meet "
+                "all that the pattern wants, and no more are made; put no arrays in members that such names lead to"
+            )
+        return Explanation(matched, reason, alternatives)
 
 
 def compile(pattern: str | bytes | Mapping[str, Any]) -> Pattern:
@@ -93,43 +92,6 @@ def _parsed(event: Mapping[str, Any] | bytes | str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise ValueError("Event must be a JSON object")
     return value
-
-
-def satisfied(alternative: Alternative, fields: Fields) -> bool:
-    """Whether there is a value for every demand without going to two elements of one array.
-
-    Demands are met in the order of their paths, as AWS does: ``exists: false`` asks whether the field is missing
-    from the array elements that the demands before it have gone to.
-    """
-    demands = sorted(alternative.items())
-    places: dict[int, tuple[Places, Places]] = {}  # where a demand's field stands, and where it is as demanded
-    tried: set[tuple[int, Membership]] = set()
-
-    def meet(index: int, membership: Membership) -> bool:
-        if index == len(demands):
-            return True
-        if (index, membership) in tried:
-            return False
-        tried.add((index, membership))
-        path, conditions = demands[index]
-        values = fields.get(path, ())
-        anywhere: Iterable[Membership] = (elements for _, elements in values)
-        held: Iterable[Membership] = (
-            elements for leaf, elements in values if any(condition.holds(leaf) for condition in conditions)
-        )
-        if len(values) >= MANY:
-            if index not in places:
-                places[index] = Places(anywhere), Places(held)
-            anywhere, held = (known.together(membership) for known in places[index])
-        for elements in held:
-            together = joined(membership, elements)
-            if together is not None and meet(index + 1, together):
-                return True
-        if ABSENT not in conditions or any(joined(membership, elements) is not None for elements in anywhere):
-            return False
-        return meet(index + 1, membership)
-
-    return meet(0, ())
 
 
 def _demand(path: str, conditions: Sequence[Condition], values: Sequence[Field]) -> Demand:

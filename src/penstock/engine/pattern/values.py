@@ -2,7 +2,8 @@
 
 AWS's matcher sees an event as a list of fields: the path of names joined with dots (arrays leave no trace in it, and
 a name with a dot in it looks like two names) and one scalar. Fields remember the array elements they stand in, because
-a pattern matches only if all its fields can be found without going to two elements of one array.
+a pattern matches only if all its fields can be found without going to two elements of one array. A scalar that is an
+element itself stands where its array does: AWS asks consistency of the fields of objects only.
 Source: "Arrays in event patterns", EventBridge User Guide; the array-consistency rule of AWS's Event Ruler.
 """
 
@@ -10,10 +11,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from decimal import Decimal, InvalidOperation
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -25,11 +26,48 @@ class LongNumber(NamedTuple):
 
 
 Leaf = str | float | bool | None | LongNumber
-Membership = tuple[tuple[int, int], ...]  # (array, element) pairs, by array
-Field = tuple[Leaf, Membership]
-Fields = dict[str, list[Field]]
 
-MANY = 16  # values of a field from which on those that go together with others are found by their places
+
+class Place:
+    """Where a value stands: in one element of the innermost array around it that has objects or arrays for elements.
+
+    ``path`` is the array's; ``number`` counts the places of an event in their order, so that those inside this one are
+    all the numbers up to ``end``. Elements of one array have the same ``array``.
+    """
+
+    __slots__ = ("array", "depth", "end", "number", "parent", "path")
+
+    def __init__(self, parent: Place | None, array: int, path: str, number: int) -> None:
+        self.parent = parent
+        self.array = array
+        self.path = path
+        self.number = number
+        self.end = number + 1
+        self.depth: int = parent.depth + 1 if parent is not None else 0
+
+
+OUTSIDE: Final = Place(None, -1, "", 0)  # in no element of any such array
+Field = tuple[Leaf, Place]
+
+
+class Fields(dict[str, list[Field]]):
+    """The fields of an event by path.
+
+    ``nested``: some stand in elements of arrays. ``ambiguous``: names with a dot are among the event's, so that fields
+    of one path can come from arrays that have nothing to do with each other; without such, of all elements of arrays
+    that could be gone to for one path, any two are in one another or exclude each other.
+    """
+
+    nested = False
+    ambiguous = False
+
+    def outside(self) -> Fields:
+        """The same fields, as if none stood in an array."""
+        bare = Fields()
+        bare.update({path: [(leaf, OUTSIDE) for leaf, _ in values] for path, values in self.items()})
+        return bare
+
+
 _EXACT_INTEGERS = 1 << 53
 # Numbers that a 64-bit float might not hold are long or have a large exponent; a text without such is parsed fast.
 _MAYBE_LONG = re.compile(rb"[0-9](?:[0-9.]{15}|[0-9.]*[eE][+-]?[0-9]{3})")
@@ -72,29 +110,44 @@ def leaf_of(value: Any) -> Leaf:
 
 
 def flatten(event: Mapping[str, Any], wanted: AbstractSet[str] | None = None) -> Fields:
-    """The fields of an event by path; with ``wanted``, only those below paths that it names (at every depth)."""
-    fields: Fields = {}
+    """The fields of an event by path; with ``wanted``, only those below paths that it names (at every depth).
+
+    The fields of one path come in the order of their places, unless the event is ambiguous.
+    """
+    fields = Fields()
+    dotted = False
     arrays = 0
-    pending: list[tuple[Any, str, Membership]] = [(event, "", ())]
+    places: list[Place] = []
+    pending: list[tuple[Any, str, Place, int]] = [(event, "", OUTSIDE, -1)]
     while pending:
-        value, path, membership = pending.pop()
+        value, path, place, array = pending.pop()
+        if array >= 0:
+            place = Place(place, array, path, len(places) + 1)
+            places.append(place)
         if isinstance(value, Mapping):
-            prefix = path and path + "."
+            prefix = path + "." if value is not event else ""
             for name, member in value.items():
                 inner = prefix + name
                 if wanted is not None and inner not in wanted:
                     continue
+                if "." in name:
+                    dotted = True
                 if isinstance(member, (dict, list)):
-                    pending.append((member, inner, membership))
+                    pending.append((member, inner, place, -1))
                 else:
-                    fields.setdefault(inner, []).append((leaf_of(member), membership))
+                    fields.setdefault(inner, []).append((leaf_of(member), place))
             continue
-        array, arrays = arrays, arrays + 1
-        for index, element in enumerate(value):
+        arrays += 1
+        for element in value:
             if isinstance(element, (dict, list)):
-                pending.append((element, path, (*membership, (array, index))))
+                pending.append((element, path, place, arrays))
             else:
-                fields.setdefault(path, []).append((leaf_of(element), membership))
+                fields.setdefault(path, []).append((leaf_of(element), place))
+    if places:
+        fields.nested, fields.ambiguous = True, dotted
+        for place in reversed(places):
+            if place.parent is not None and place.parent is not OUTSIDE:
+                place.parent.end = max(place.parent.end, place.end)
     return fields
 
 
@@ -102,49 +155,3 @@ def prefixes_of(path: str) -> list[str]:
     """A path and every path above it."""
     names = path.split(".")
     return [".".join(names[: depth + 1]) for depth in range(len(names))]
-
-
-def joined(first: Membership, second: Membership) -> Membership | None:
-    """Both memberships together, or None when they name two elements of one array."""
-    if not second or first == second:
-        return first
-    if not first:
-        return second
-    elements = dict(first)
-    for array, index in second:
-        if elements.setdefault(array, index) != index:
-            return None
-    return tuple(sorted(elements.items()))
-
-
-class Places:
-    """Memberships, so filed that those which go together with another one are found without asking each.
-
-    A tree by (array, element) pairs: below an array that the other one names, only its element is looked at.
-    """
-
-    __slots__ = ("_below", "_here")
-
-    def __init__(self, memberships: Iterable[Membership] = ()) -> None:
-        self._here: Membership | None = None
-        self._below: dict[int, dict[int, Places]] = {}
-        for membership in memberships:
-            place = self
-            for array, element in membership:
-                place = place._below.setdefault(array, {}).setdefault(element, Places())
-            place._here = membership
-
-    def together(self, membership: Membership) -> Iterator[Membership]:
-        """Those that can be joined with this one, each once."""
-        chosen = dict(membership)
-        pending = [self]
-        while pending:
-            place = pending.pop()
-            if place._here is not None:
-                yield place._here
-            for array, elements in place._below.items():
-                element = chosen.get(array)
-                if element is None:
-                    pending.extend(elements.values())
-                elif element in elements:
-                    pending.append(elements[element])
