@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from samtranslator.sdk.resource import SamResourceType
 
 from penstock.base.errors import TemplateError
 from penstock.deploy.applications import Application
 from penstock.deploy.catalogue import Catalogue
-from penstock.deploy.check import Question, find_problems
+from penstock.deploy.check import SAM_TYPES, Question, find_problems
 from penstock.deploy.load import parse
 from penstock.deploy.parameters import Parameters
 from penstock.deploy.preparing import scope_for
@@ -240,6 +241,56 @@ def test_a_member_that_nobody_knows_is_refused_wherever_it_stands() -> None:
     assert found > 60
 
 
+# Types that AWS has beside those here, in services that are here and in others (CloudFormation Template Reference).
+ELSEWHERE_ON_AWS = {
+    "SQS": "QueueInlinePolicy",
+    "SNS": "Topic TopicPolicy TopicInlinePolicy Subscription",
+    "Lambda": "Alias Version CodeSigningConfig EventInvokeConfig LayerVersionPermission Permission Url "
+        "CapacityProvider",
+    "Events": "ApiDestination Archive Connection Endpoint EventBusPolicy",
+    "IAM": "AccessKey GroupPolicy OIDCProvider SAMLProvider ServerCertificate ServiceLinkedRole UserPolicy "
+        "UserToGroupAddition VirtualMFADevice",
+    "Logs": "AccountPolicy Delivery DeliverySource DeliveryDestination Destination Integration "
+        "LogAnomalyDetector MetricFilter QueryDefinition Transformer",
+    "DynamoDB": "Table",
+    "S3": "Bucket",
+    "EC2": "Subnet",
+    "ECS": "Service",
+    "EKS": "Cluster",
+    "MSK": "Cluster",
+    "CloudFormation": "Stack",
+    "Scheduler": "Schedule",
+    "Pipes": "Pipe",
+    "StepFunctions": "StateMachine",
+    "Kinesis": "Stream",
+    "Route53": "RecordSet",
+}
+
+
+def test_a_misspelt_type_is_answered_with_the_one_that_was_meant() -> None:
+    catalogue = Catalogue(SERVICES_HERE)
+    body = {"Resources": {"R": {"Type": ""}}}
+
+    def told(type_: str) -> str:
+        body["Resources"]["R"]["Type"] = type_
+        return " ".join(problem.message for problem in problems_of(body))
+
+    for wrong, right in (("AWS::SQS::Queu", "AWS::SQS::Queue"), ("AWS::Sqs::queue", "AWS::SQS::Queue"),
+                         ("AWS::Serverless::Funktion", "AWS::Serverless::Function"), ("AWS:SQS::Queue", ""),
+                         ("AWS::Lambda::Fuction", "AWS::Lambda::Function"), ("Aws::Event::Rules", "AWS::Events::Rule"),
+                         ("AWS::Lambda::EventSourceMaping", "AWS::Lambda::EventSourceMapping")):  # fmt: skip
+        hint = f": did you mean {right}? Else remove it" if right else "; remove it"
+        assert f"{wrong} is not supported{hint}, or deploy with --stub-unknown" in told(wrong)
+    elsewhere = {f"AWS::{service}::{name}" for service, names in ELSEWHERE_ON_AWS.items() for name in names.split()}
+    for name in elsewhere - catalogue.names:
+        assert "is not supported; remove it" in told(name), name
+    assert "AWS::Serverless::Api needs 'Transform: AWS::Serverless-2016-10-31': add" in told("AWS::Serverless::Api")
+    replaced = {each.value for each in SamResourceType}
+    assert replaced <= SAM_TYPES and {name.rpartition("::")[2] for name in SAM_TYPES - replaced} == {
+        "Connector", "GraphQLApi",
+    }  # fmt: skip
+
+
 async def test_all_that_is_wrong_with_a_template_is_told_at_once(platform: Platform, tmp_path: Path) -> None:
     with pytest.raises(TemplateError) as caught:
         await platform.applications.deploy(written(tmp_path, """
@@ -258,7 +309,7 @@ Resources:
       VpcConfig: {Subnets: [a]}
   Old2:
     Type: AWS::Lambda::Function
-    Properties: {Runtime: java21, Handler: a.b, Role: "arn:aws:iam::000000000000:role/r", Code: nowhere/}
+    Properties: {Runtime: python311, Handler: a.b, Role: "arn:aws:iam::000000000000:role/r", Code: nowhere/}
   Mapping:
     Type: AWS::Lambda::EventSourceMapping
     DependsOn: Nothing
@@ -275,12 +326,13 @@ Outputs: {Out: {Value: !Sub "${Slow.Nothing}"}}
         (3, "Slow", "DelaySeconds is '5000' and must have value less than or equal to 900"),
         (3, "Slow", "AWS::SQS::Queue has no property VisbilityTimeout here; remove it, or write VisibilityTimeout"),
         (4, "Table", "AWS::DynamoDB::Table is not supported"),
+        (8, "Old", "Runtime: it asks for the runtime java21, which Penstock does not run: use python3.x"),
         (10, "Old", "Role: Fn::GetAtt of 'Role', which is no resource"),
         (12, "Old", "Timeout: 1 validation error detected: Value '901'"),
         (13, "Old", "Environment.Variables.A: Ref to 'Nobody'"),
         (13, "Old", "Environment.Variables.B: AWS::SQS::Queue has no attribute 'Colour'"),
         (14, "Old", "AWS::Lambda::Function has no property VpcConfig.Subnets here; remove it"),
-        (17, "Old2", "java21"),
+        (17, "Old2", "Runtime: python311 is no runtime here; write python3.11"),
         (17, "Old2", "Code is .*nowhere, which does not exist"),
         (18, "Mapping", "DependsOn names Nothing"),
         (21, "Mapping", "Maximum batch window"),
@@ -291,4 +343,5 @@ Outputs: {Out: {Value: !Sub "${Slow.Nothing}"}}
         assert any(each.startswith(f"{line}: {resource}: ") and words.split(".*")[-1] in each for each in found), (
             (line, resource, words), found
         )  # fmt: skip
+    assert sum("untime" in each for each in found) == 2, "each wrong runtime is told once"
     assert await platform.applications.list() == []

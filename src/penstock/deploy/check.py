@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from penstock.base.errors import TemplateError
 from penstock.deploy import forms, intrinsics
 from penstock.deploy.intrinsics import UNKNOWN, Scope
-from penstock.deploy.problems import Lines, Problem, Problems, or_write
+from penstock.deploy.problems import Lines, Problem, Problems, did_you_mean, or_write
 from penstock.engine.resource import ResourceType, Wrong
 
 REFUSED_ATTRIBUTES = {
@@ -21,6 +21,13 @@ KNOWN_ATTRIBUTES = frozenset({
     "Type", "Properties", "DependsOn", "Condition", "Metadata", "DeletionPolicy", "UpdateReplacePolicy", "Description",
     *REFUSED_ATTRIBUTES,
 })  # fmt: skip
+# AWS SAM Developer Guide, "AWS SAM resources and properties": what the transform replaces.
+SAM_TYPES = frozenset(
+    f"AWS::Serverless::{name}"
+    for name in ("Api", "Application", "CapacityProvider", "Connector", "Function", "GraphQLApi", "HttpApi",
+                 "LayerVersion", "MicrovmImage", "NetworkConnector", "SimpleTable", "StateMachine", "WebFunction",
+                 "WebSocketApi")
+)  # fmt: skip
 _POLICIES = {"Delete": False, "Retain": True, "RetainExceptOnCreate": True}
 RESOURCES_PER_TEMPLATE = 500  # CloudFormation quotas, "Resources"
 
@@ -30,6 +37,10 @@ class Types(Protocol):
 
     def find(self, name: str) -> ResourceType | None:
         """The type of this name, such as AWS::SQS::Queue."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of all types."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,20 +189,26 @@ def _refuse_unknown_types(
         if types.find(name) is not None:
             continue
         if stub_unknown:
-            warnings.append(f"{logical_id} is a stub: {name} is not supported, so only its name exists")
+            meant = did_you_mean(name, types.names | SAM_TYPES)
+            warnings.append(
+                f"{logical_id} is a stub: {name} is not supported, so only its name exists{meant and f'; {meant}'}"
+            )
         else:
-            refuse_type(logical_id, name, problems)
+            _refuse_type(logical_id, name, types, problems)
     return warnings
 
 
-def refuse_type(logical_id: str, type_: str, problems: Problems) -> None:
+def _refuse_type(logical_id: str, type_: str, types: Types, problems: Problems) -> None:
     """Note that a resource's type cannot be deployed."""
+    if type_ in SAM_TYPES:
+        problems.add(f"{type_} needs 'Transform: AWS::Serverless-2016-10-31': add that", resource=logical_id)
+        return
     origin = problems.lines.origins.get(logical_id, logical_id)
     made = f" (made for {origin})" if origin != logical_id else ""
-    if type_.startswith("AWS::Serverless::"):
-        made += " without 'Transform: AWS::Serverless-2016-10-31'"
+    meant = did_you_mean(type_, types.names | SAM_TYPES)
+    instead = f": {meant} Else remove it" if meant else "; remove it"
     problems.add(
-        f"{type_}{made} is not supported; remove it, or deploy with --stub-unknown, which makes a name that stands for "
+        f"{type_}{made} is not supported{instead}, or deploy with --stub-unknown, which makes a name that stands for "
         "it and nothing else",
         resource=logical_id,
     )

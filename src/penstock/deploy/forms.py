@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from penstock.deploy.intrinsics import UNKNOWN, Unknown, is_known, text_of
+from penstock.deploy.problems import or_write
 from penstock.engine.model import Shape, broken_constraints
 from penstock.engine.model.shapes import FLOATS, INTEGERS
 from penstock.engine.resource import ResourceType
@@ -22,6 +23,7 @@ Tell = Callable[[tuple[str, ...], str], None]
 # Stands in a document for what is known only later: a text, and for policies an action.
 _LATER: Final = "known:after-apply"
 _SHOWN_AT_MOST: Final = 100  # characters of a bad value in a message
+_WORDS_AT_MOST: Final = 16  # that a value may be, of those that are all listed in a message
 
 
 def conformed(
@@ -147,7 +149,11 @@ class _Walk:
 
     def _constraints(self, value: Any, shape: Shape, path: tuple[str, ...]) -> None:
         for sentence in broken_constraints(shape, value):
-            self._wrong(value, path, sentence.replace("Member must", "must", 1), secret=shape.sensitive)
+            why = sentence.replace("Member must", "must", 1)
+            if "enum value set" in why and len(shape.enum) > _WORDS_AT_MOST:
+                instead = or_write(str(value), shape.enum)
+                why = f"must be one of the {len(shape.enum)} values that AWS has; correct it{instead}"
+            self._wrong(value, path, why, secret=shape.sensitive)
 
     def _wrong(self, value: Any, path: tuple[str, ...], why: str, *, secret: bool = False) -> Any:
         text = text_of(value)

@@ -10,6 +10,7 @@ from typing import Final
 from penstock.base.errors import TemplateError
 
 _NEAR: Final = 0.85  # of difflib's ratio: one or two letters of a word are wrong
+_NEAR_PART: Final = 0.8  # the same of a part of a type's name: apart enough that no type of AWS's is another's typo
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +96,15 @@ def or_write(name: str, known: Iterable[str]) -> str:
     """The end of "remove it": what was probably meant by a name that nothing has; empty when nothing comes near."""
     close = difflib.get_close_matches(name, sorted(known), 1, _NEAR)
     return f", or write {close[0]}" if close else ""
+
+
+def did_you_mean(type_: str, known: Iterable[str]) -> str:
+    """A question with the resource type that was probably meant, each part of its name near; empty when none is."""
+
+    def nearness(name: str) -> float:
+        parts, given = name.lower().split("::"), type_.lower().split("::")
+        ratios = [difflib.SequenceMatcher(None, *pair).ratio() for pair in zip(parts, given, strict=False)]
+        return sum(ratios) if len(parts) == len(given) and min(ratios) >= _NEAR_PART else 0
+
+    best = max(sorted(known), key=nearness, default="")
+    return f"did you mean {best}?" if best and nearness(best) else ""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from penstock.base.errors import CannotRun
 from penstock.engine.compute import Function
-from penstock.services.lambda_.advice import another_version, missing_file
+from penstock.services.lambda_.advice import missing_file
+from penstock.services.lambda_.runtimes import another_version, names, why_not
 
 
 @pytest.mark.parametrize(
@@ -24,6 +27,39 @@ from penstock.services.lambda_.advice import another_version, missing_file
 def test_a_runtime_on_another_version_of_the_machine_is_told(runtime: str, version: str, words: str) -> None:
     said = another_version(runtime, version)
     assert words in said and bool(said) == bool(words)
+
+
+def version(name: str) -> str:
+    """As on a machine without Node.js 26: it has every Python and Node.js, and no other language."""
+    if not re.fullmatch(r"python3\.\d+|nodejs\d+\.x|provided.*", name) or name == "nodejs26.x":
+        raise CannotRun(f"nobody runs {name}: use python3.x")
+    return "python:3.11.7"
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("python311", "python311 is no runtime here; write python3.11"),
+        ("Python3.12", "Python3.12 is no runtime here; write python3.12"),
+        ("python-3.12", "python-3.12 is no runtime here; write python3.12"),
+        ("nodejs20", "nodejs20 is no runtime here; write nodejs20.x"),
+        ("node20.x", "node20.x is no runtime here; write nodejs20.x"),
+        ("python3.99", "python3.99 is no runtime here; write python3.15, python3.14 or python3.13"),
+        ("python2.7", "python2.7 is no runtime here; write python3.15, python3.14 or python3.13"),
+        ("nodejs", "nodejs is no runtime here; write nodejs24.x or nodejs22.x"),
+        ("nodejs26.x", "nobody runs nodejs26.x: use python3.x"),
+        ("java21", "nobody runs java21: use python3.x"),
+        ("pythonic", "pythonic is no runtime: use python3.x, nodejs*.x, or provided.al2023 with a bootstrap"),
+        ("3.12", "3.12 is no runtime: use python3.x, nodejs*.x, or provided.al2023 with a bootstrap"),
+    ],
+)
+def test_a_wrong_runtime_is_answered_with_the_nearest_names(name: str, why: str) -> None:
+    assert why_not(name, version) == why
+
+
+def test_every_runtime_that_is_run_here_is_taken() -> None:
+    here = [name for name in names() if name.startswith(("python3", "provided")) or name == "nodejs22.x"]
+    assert len(here) > 10 and {why_not(name, version) for name in here} == {None}
 
 
 FILES = ("app.py", "pkg/__init__.py", "pkg/mod.py", "spaces/mod.py", "busy/__init__.py", "fast.cpython-311.so",

@@ -20,8 +20,8 @@ from penstock.engine.compute import Function
 from penstock.engine.context import WaitingContext
 from penstock.engine.resource import Declared, Physical
 from penstock.services.lambda_.records import find, runnable
+from penstock.services.lambda_.runtimes import another_version
 
-_LANGUAGES: Final = {"python": "Python", "nodejs": "Node.js"}
 _LEAD_ELSEWHERE: Final = frozenset({"PYTHONPATH", "PYTHONHOME", "NODE_PATH", "NODE_OPTIONS"})
 _INSIDE: Final = sys.stdlib_module_names | {"awslambdaric", "boto3", "botocore"}  # what a Python runtime brings itself
 
@@ -44,17 +44,6 @@ async def advise_function(cx: WaitingContext, declared: Declared, physical: Phys
             "the folder of its code"
         )
     return [sentence for sentence in said if sentence]
-
-
-def another_version(runtime: str, version: str) -> str:
-    """A sentence when the machine's version (python:3.11.7) is not the one that the runtime's name says; else empty."""
-    kind, _, here = version.partition(":")
-    wanted = runtime.removeprefix(kind).removesuffix(".x")
-    if kind not in _LANGUAGES or wanted.split(".") == here.split(".")[: wanted.count(".") + 1]:
-        return ""
-    language = _LANGUAGES[kind]
-    mend = f"run Penstock on {language} {wanted}" if kind == "python" else f"put Node.js {wanted} first in PATH"
-    return f"{runtime} runs on this machine's {language} {here}; {mend} for the version that AWS has"
 
 
 def missing_file(function: Function) -> str:

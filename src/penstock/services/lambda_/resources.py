@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,8 @@ from penstock.services.lambda_.errors import InvalidParameterValue
 from penstock.services.lambda_.mapping_rules import REFUSED as MAPPING_REFUSED
 from penstock.services.lambda_.mapping_rules import check_settings, check_source
 from penstock.services.lambda_.packages import zip_of
+from penstock.services.lambda_.records import runnable
+from penstock.services.lambda_.runtimes import why_not
 
 PACKAGES: Final = "penstock-packages"  # the bucket that built packages are named by in a template
 
@@ -122,12 +125,19 @@ def check_function(cx: WaitingContext, declared: Declared, unknown: frozenset[st
     request = _configuration(properties, with_defaults=False)
     request |= {member: properties[member] for member in ("Architectures", "PackageType") if member in properties}
 
+    def row_of(request: dict[str, Any]) -> FunctionRow:
+        settings = configuration.new_settings(request, name, cx.account) | {"Layers": []}
+        return FunctionRow(cx.account, cx.region, name, settings, "", 0, 0, "", 0, None, {}, None)
+
     def check(request: dict[str, Any]) -> None:
         configuration.refuse_values("CreateFunction", request)
-        settings = configuration.new_settings(request, name, cx.account) | {"Layers": []}
-        row = FunctionRow(cx.account, cx.region, name, settings, "", 0, 0, "", 0, None, {}, None)
-        functions.check_runnable(cx.parts, row, "CreateFunction")
+        functions.check_runnable(cx.parts, row_of(request), "CreateFunction")
 
+    runtime = request.get("Runtime")
+    some = replace(runnable(cx.parts, row_of(beside)), name="it")
+    if runtime and (why := why_not(runtime, lambda each: cx.parts.environments.version(replace(some, runtime=each)))):
+        yield Wrong("Runtime", why)
+        request["Runtime"] = runtime = beside["Runtime"]
     for member in ("Runtime", "Handler"):
         if member not in properties and member not in unknown:
             yield from all_wrong(check, {}, {each: value for each, value in beside.items() if each != member})
@@ -138,7 +148,7 @@ def check_function(cx: WaitingContext, declared: Declared, unknown: frozenset[st
     code = properties.get("Code") or {}
     if "Code" not in unknown and code.get("S3Bucket") != PACKAGES:
         try:
-            _inline(code, properties.get("Runtime") or beside["Runtime"])
+            _inline(code, runtime or beside["Runtime"])
         except ApiError as error:
             yield Wrong("Code", error.message)
 
@@ -407,6 +417,7 @@ TYPES: Final = [
             "KmsKeyArn": "CreateFunction.KMSKeyArn",
             "RecursiveLoop": "PutFunctionRecursionConfig.RecursiveLoop",
             "ReservedConcurrentExecutions": "PutFunctionConcurrency.ReservedConcurrentExecutions",
+            "Runtime": TEXT,  # not CreateFunction's, which answers a wrong name with sixty others
             "Tags": TAGS,
         },
         check=check_function,
