@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.base.errors import ApiError, ValidationError
-from penstock.engine.paging import Paging, among
+from penstock.engine.paging import Paging, among, token_of
 
 PAGING = Paging("Marker", "MaxItems", 3, ValidationError, answered="NextMarker", most=5)
 _keys = st.sets(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=4))
@@ -44,3 +44,17 @@ def test_what_comes_and_goes_between_pages_hides_and_repeats_nothing(
 def test_a_token_that_no_answer_gave_is_refused(token: str) -> None:
     with pytest.raises(ApiError, match="ValidationException: The value of Marker is not valid: pass the one of"):
         PAGING.of({"Marker": token}, among(["a"], str), str)
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20),
+    st.integers(0, 60),
+    st.sampled_from("Aa0-_=+/ !"),
+)
+def test_a_token_that_was_changed_is_refused(key: str, at: int, other: str) -> None:
+    token = token_of(key)
+    for changed in (token[:at], token[at:], token + other, token[:at] + other + token[at:], token + token):
+        if changed not in ("", token):
+            with pytest.raises(ApiError, match="unchanged"):
+                PAGING.of({"Marker": changed}, among(["a"], str), str)
+    assert PAGING.after({"Marker": token}) == key

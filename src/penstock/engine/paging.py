@@ -1,7 +1,8 @@
 """Lists, a page at a time: the token of an answer says behind which key the next page begins.
 
 Every list has an order by a key that no two items share. So a page costs what it shows, and what comes or goes between
-two pages neither repeats nor hides anything else. Tokens are opaque, as on AWS: one that no answer gave is refused.
+two pages neither repeats nor hides anything else. Tokens are opaque, as on AWS: one that was made up, cut or changed
+is refused. One of another list is a place in this one's order, and shows nothing that its caller may not list anyway.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from zlib import crc32
 
 from penstock.base.errors import ApiError
 
 T = TypeVar("T")
-_OURS = b"after:"  # how every token begins, so that a foreign one is known
+_SUM_BYTES = 4  # of a token: a checksum of the key that follows, so that a damaged or foreign one is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +66,19 @@ class Paging:
 
 def token_of(key: str) -> str:
     """The token of the page that begins behind this key."""
-    return urlsafe_b64encode(_OURS + key.encode()).decode()
+    data = key.encode()
+    return urlsafe_b64encode(crc32(data).to_bytes(_SUM_BYTES, "big") + data).decode()
 
 
 def key_of(token: str, paging: Paging) -> str:
     """The key that a token was made of; the service's error when it was made by nobody here."""
     try:
-        key = urlsafe_b64decode(token.encode())
-        if key.startswith(_OURS):
-            return key[len(_OURS) :].decode()
+        key = urlsafe_b64decode(token.encode())[_SUM_BYTES:].decode()
     except ValueError:
-        pass
-    raise paging.refuse(f"The value of {paging.token} is not valid: pass the one of the page before, unchanged.")
+        key = ""
+    if not key or token_of(key) != token:
+        raise paging.refuse(f"The value of {paging.token} is not valid: pass the one of the page before, unchanged.")
+    return key
 
 
 def among(items: Sequence[T], key: Callable[[T], str]) -> Callable[[str, int], Sequence[T]]:
