@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -345,3 +346,55 @@ Outputs: {Out: {Value: !Sub "${Slow.Nothing}"}}
         )  # fmt: skip
     assert sum("untime" in each for each in found) == 2, "each wrong runtime is told once"
     assert await platform.applications.list() == []
+
+
+async def test_parameters_are_told_with_the_rest_and_what_they_decide_is_left_open(
+    platform: Platform, tmp_path: Path
+) -> None:
+    template = """
+Transform: AWS::Serverless-2016-10-31
+Parameters:
+  Stage: {Type: String, AllowedPattern: "[a-z]+"}
+  Delay: {Type: Number, Default: 5}
+  Size: {Type: Number}
+  Folder: {Type: String}
+Conditions:
+  IsProd: !Equals [!Ref Stage, prod]
+  IsTest: !Not [{Condition: IsProd}]
+  Always: !Equals [a, a]
+Resources:
+  Never: {Type: AWS::SQS::Queue, Condition: IsProd, Properties: {Colour: red}}
+  Maybe: {Type: AWS::SQS::Queue, Properties: {DelaySeconds: !Ref Delay, QueueName: !Sub "${Stage}-orders"}}
+  Wrong: {Type: AWS::SQS::Queue, DeletionPolicy: !Ref Stage, Properties: {QueueName: !Ref Stage, Colour: red}}
+  Chosen: {Type: AWS::SQS::Queue, Properties: {DelaySeconds: !If [IsTest, 5000, 1], VisibilityTimeout: 90000}}
+  Here: {Type: AWS::SQS::Queue, Condition: Always, Properties: {DelaySeconds: 5000}}
+  Typo: {Type: AWS::SQS::Queu, Properties: {QueueName: !Ref Stage}}
+  Open: {Type: AWS::Serverless::Function, Properties: {CodeUri: !Ref Folder, Runtime: python3.9, MemorySize: !Ref Size}}
+  Handled: {Type: AWS::Serverless::Function, Properties: {CodeUri: worker/, Runtime: python311, Handler: app.f,
+    MemorySize: !Ref Size, AutoPublishAlias: !Ref Stage}}
+  Ref: {Type: AWS::SQS::Queue, Properties: {QueueName: !GetAtt Never.QueueName, KmsMasterKeyId: !Ref Nobody}}
+Outputs:
+  Sometimes: {Condition: IsProd, Value: !Ref Nothing}
+  Url: {Value: !GetAtt Maybe.Nothing}
+"""
+    application = written(tmp_path, template)
+    given = {"Delay": "soon", "Stage": "DEV1", "Colour": "red"}
+    with pytest.raises(TemplateError) as caught:
+        await platform.applications.deploy(replace(application, parameters=given))
+    found = [line.partition("template.yaml")[2] for line in caught.value.message.splitlines()]
+    wanted = [
+        ": there is no parameter Colour; this template's parameters: Delay, Folder, Size, Stage",
+        ":4: parameter Stage is 'DEV1' and must match [a-z]+",
+        ":5: parameter Delay is 'soon' and must be a number",
+        ":6: parameter Size has no default; give it with --param Size=…",
+        ":7: parameter Folder has no default; give it with --param Folder=…",
+        ":15: Wrong: AWS::SQS::Queue has no property Colour here; remove it",
+        ":16: Chosen: VisibilityTimeout is '90000' and must have value less than or equal to 43200",
+        ":17: Here: DelaySeconds is '5000' and must have value less than or equal to 900",
+        ":18: Typo: AWS::SQS::Queu is not supported: did you mean AWS::SQS::Queue? Else remove it",
+        ":22: Ref: KmsMasterKeyId: Ref to 'Nobody', which is no parameter and no resource of this template",
+        ":25: output Url: AWS::SQS::Queue has no attribute 'Nothing' here",
+    ]
+    assert len(found) == len(wanted), found
+    for line, words in zip(found, wanted, strict=True):
+        assert line.startswith(words), (line, words)

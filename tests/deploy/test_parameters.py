@@ -8,11 +8,15 @@ import pytest
 
 from penstock.base.errors import TemplateError
 from penstock.deploy.parameters import resolve
-from penstock.deploy.problems import Lines
+from penstock.deploy.problems import Lines, Problems
 
 
 def values(declared: dict[str, Any], **given: str) -> dict[str, Any]:
-    return dict(resolve(declared, given, Lines()).values)
+    problems = Problems(Lines())
+    found = resolve(declared, given, problems)
+    problems.raise_if_any()
+    assert found.unknown == frozenset()
+    return dict(found.values)
 
 
 def test_values_are_given_or_defaults() -> None:
@@ -55,5 +59,13 @@ def test_all_that_is_missing_or_unknown_is_told_at_once() -> None:
 
 
 def test_secrets_are_masked_when_shown() -> None:
-    found = resolve({"S": {"Type": "String", "NoEcho": "true"}}, {"S": "secret"}, Lines())
+    found = resolve({"S": {"Type": "String", "NoEcho": "true"}}, {"S": "secret"}, Problems(Lines()))
     assert found.values == {"S": "secret"} and found.shown() == {"S": "****"}
+
+
+def test_a_parameter_without_a_usable_value_is_noted_as_unknown() -> None:
+    problems = Problems(Lines())
+    declared = {"A": {"Type": "String"}, "B": {"Type": "Number"}, "C": {"Type": "Text"}, "D": {}}
+    declared["E"] = {"Type": "String"}
+    found = resolve(declared, {"B": "x", "E": "e"}, problems)
+    assert (found.values, found.unknown, len(problems.found)) == ({"E": "e"}, {"A", "B", "C", "D"}, 4)

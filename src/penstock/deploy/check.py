@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from penstock.base.errors import TemplateError
 from penstock.deploy import forms, intrinsics
-from penstock.deploy.intrinsics import UNKNOWN, Scope
+from penstock.deploy.intrinsics import UNKNOWN, Scope, Undecided, Unknown
 from penstock.deploy.problems import Lines, Problem, Problems, did_you_mean, or_write
 from penstock.engine.resource import ResourceType, Wrong
 
@@ -131,7 +131,7 @@ def find_problems(question: Question) -> list[Problem]:
 
 def _check(question: Question, problems: Problems) -> Checked:
     body, types = question.body, question.types
-    present = _present(body["Resources"], question.scope, problems)
+    present, undecided = _present(body["Resources"], question.scope, problems)
     if len(present) > RESOURCES_PER_TEMPLATE:
         problems.add(f"{len(present)} resources; CloudFormation takes {RESOURCES_PER_TEMPLATE}: split the template")
     made = {name: resource for name, resource in present.items() if name not in question.unmade}
@@ -144,7 +144,7 @@ def _check(question: Question, problems: Problems) -> Checked:
             raise TemplateError(f"{type_.name} has no attribute {name!r} here; it has: {known}")
         return UNKNOWN
 
-    names = _Names(frozenset(present), question.unmade)
+    names = _Names({*present, *undecided}, question.unmade)
     scope = replace(question.scope, resources=names, resource=attribute, export=lambda name: UNKNOWN)
     checks = _Checks(question, scope, problems, frozenset(body["Resources"]))
     wanted = {logical_id: checks.resource(logical_id, resource) for logical_id, resource in made.items()}
@@ -157,7 +157,7 @@ class _Names(frozenset[str]):
 
     _makers: tuple[str, ...]
 
-    def __new__(cls, names: frozenset[str], makers: Iterable[str]) -> _Names:
+    def __new__(cls, names: Iterable[str], makers: Iterable[str]) -> _Names:
         made = super().__new__(cls, names)
         made._makers = tuple(makers)
         return made
@@ -168,16 +168,19 @@ class _Names(frozenset[str]):
         )
 
 
-def _present(resources: Mapping[str, Any], scope: Scope, problems: Problems) -> dict[str, Any]:
-    present = {}
+def _present(resources: Mapping[str, Any], scope: Scope, problems: Problems) -> tuple[dict[str, Any], set[str]]:
+    """The resources that conditions leave, and the names of those of which that is not known."""
+    present, undecided = {}, set()
     for logical_id, resource in resources.items():
         try:
             if "Condition" not in resource or intrinsics.holds(resource["Condition"], scope):
                 present[logical_id] = resource
+        except Undecided:
+            undecided.add(logical_id)
         except TemplateError as error:
             problems.add(error.message, resource=logical_id)
             present[logical_id] = resource  # so that what refers to it is not wrong as well
-    return present
+    return present, undecided
 
 
 def _refuse_unknown_types(
@@ -330,6 +333,8 @@ class _Checks:
             except TemplateError as error:
                 self.problems.add(f"{name}: {error.message}", resource=logical_id)
                 return False
+        if isinstance(policy, Unknown):
+            return False
         if policy not in _POLICIES:
             self.problems.add(f"{name} {policy!r} is not executed here; use Delete or Retain", resource=logical_id)
             return False
@@ -349,6 +354,8 @@ class _Checks:
                 export = (output.get("Export") or {}).get("Name")
                 intrinsics.resolve(output["Value"], self.scope)
                 intrinsics.resolve(export, self.scope)
+            except Undecided:
+                continue
             except TemplateError as error:
                 self.problems.add(f"output {name}: {error.message}", line=line)
                 continue

@@ -29,6 +29,10 @@ class Unknown:
 UNKNOWN: Final = Unknown()
 
 
+class Undecided(TemplateError):
+    """A condition that asks for a parameter of which the value is not known: the template may yet be right."""
+
+
 class _NoValue:
     """AWS::NoValue: what holds it is left out."""
 
@@ -338,18 +342,27 @@ class _Evaluation:
             return found
         if isinstance(found, str) and found.lower() in ("true", "false"):
             return found.lower() == "true"
+        self._refuse_undecided(found)
         raise TemplateError(f"a condition must be a condition function, not {_shown(found)}")
+
+    def _refuse_undecided(self, value: Any) -> None:
+        if not is_known(value) and not is_known(list(self.scope.parameters.values())):
+            raise Undecided("a condition asks for a parameter that has no value")
 
     def if_(self, argument: Any) -> Any:
         if not isinstance(argument, list) or len(argument) != 3:
             raise TemplateError("Fn::If takes a condition, a value if it is true and one if it is false")
-        chosen = self.condition(argument[0]) if isinstance(argument[0], str) else self.truth(argument[0])
+        try:
+            chosen = self.condition(argument[0]) if isinstance(argument[0], str) else self.truth(argument[0])
+        except Undecided:
+            return UNKNOWN
         return self.value(argument[1] if chosen else argument[2])
 
     def equals(self, argument: Any) -> bool:
         if not isinstance(argument, list) or len(argument) != 2:
             raise TemplateError("Fn::Equals takes two values")
         left, right = (self.value(item) for item in argument)
+        self._refuse_undecided([left, right])
         if not is_known([left, right]):
             raise TemplateError("a condition cannot refer to a resource; use a parameter")
         if isinstance(left, (dict, list)) or isinstance(right, (dict, list)):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from penstock.deploy.problems import Lines, Problems
+from penstock.deploy.problems import Problems
 
 PARAMETERS_PER_TEMPLATE = 200  # CloudFormation quotas, "Parameters"
 VALUE_BYTES = 4096  # CloudFormation quotas, "Parameter value length"
@@ -25,10 +25,12 @@ _AWS_TYPE = re.compile(r"(List<)?AWS::(EC2|Route53|SSM)::[A-Za-z0-9:]+>?$")
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """The parameters' values: text, or a list of texts. ``hidden`` are the names of NoEcho ones."""
+    """The parameters' values: text, or a list of texts. ``hidden`` are the names of NoEcho ones, ``unknown`` of those
+    that have no value which may be: with such nothing is deployed."""
 
     values: Mapping[str, str | list[str]] = field(default_factory=dict)
     hidden: frozenset[str] = frozenset()
+    unknown: frozenset[str] = frozenset()
 
     def shown(self) -> dict[str, str]:
         """Every value as text, NoEcho ones masked."""
@@ -38,9 +40,12 @@ class Parameters:
         }
 
 
-def resolve(declared: Any, given: Mapping[str, str], lines: Lines) -> Parameters:
-    """Every declared parameter's value; TemplateError that tells all that is missing, unknown or not allowed."""
-    problems = Problems(lines)
+def resolve(declared: Any, given: Mapping[str, str], problems: Problems) -> Parameters:
+    """Every declared parameter's value; what is missing, unknown or not allowed is noted.
+
+    TemplateError when the section is none.
+    """
+    lines = problems.lines
     declared = declared or {}
     if not isinstance(declared, dict):
         problems.add("the section Parameters must be a mapping", line=lines.of("Parameters"))
@@ -51,21 +56,23 @@ def resolve(declared: Any, given: Mapping[str, str], lines: Lines) -> Parameters
         known = ", ".join(sorted(declared)) or "none"
         problems.add(f"there is no parameter {name}; this template's parameters: {known}")
     values: dict[str, str | list[str]] = {}
-    hidden = set()
+    hidden, unfit = set[str](), set[str]()
     for name, declaration in declared.items():
         line = lines.of("Parameters", name)
         if not isinstance(declaration, dict) or not isinstance(declaration.get("Type"), str):
             problems.add(f"parameter {name} needs a Type", line=line)
+            unfit.add(name)
             continue
         value, wrong = _value(name, declaration, given.get(name))
         for message in wrong:
             problems.add(message, line=line)
-        if value is not None:
+        if value is None or wrong:
+            unfit.add(name)
+        else:
             values[name] = value
         if str(declaration.get("NoEcho", "")).lower() == "true":
             hidden.add(name)
-    problems.raise_if_any()
-    return Parameters(values, frozenset(hidden))
+    return Parameters(values, frozenset(hidden), frozenset(unfit))
 
 
 def _value(name: str, declaration: dict[str, Any], given: str | None) -> tuple[str | list[str] | None, list[str]]:

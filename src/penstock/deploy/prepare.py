@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from penstock.base.errors import TemplateError
-from penstock.deploy import build, extensions, intrinsics, load, parameters, sam_forms, transform
-from penstock.deploy.intrinsics import Scope
+from penstock.deploy import build, extensions, intrinsics, load, parameters, sam_forms, transform, undecided
+from penstock.deploy.intrinsics import Scope, Undecided
 from penstock.deploy.parameters import Parameters
 from penstock.deploy.preparing import Prepared, Review, Wish, nothing_to_say, scope_for
 from penstock.deploy.problems import Lines, Problems, or_write
@@ -27,40 +27,46 @@ SECTIONS = frozenset({
 def prepare(wish: Wish, say: Say = lambda text: None, review: Review = nothing_to_say) -> Prepared:
     """Load, transform and build; TemplateError tells all that is wrong, before anything is built where it can.
 
-    ``review`` is asked about the template as it will be but for its code.
+    ``review`` is asked about the template as it will be but for its code. What a parameter without a usable value
+    decides is left open meanwhile, and nothing is said of it.
     """
     base = wish.template.parent
     template = load.load(wish.template)
     body = extensions.include_at_top(template.body, base, lambda path: load.load(path).body)
     _check_sections(body, template.lines)
-    values = parameters.resolve(body.get("Parameters"), wish.given, template.lines)
-    scope = scope_of(body, values, wish)
-    names = transform.transforms_of(body, template.lines)
-    if transform.LANGUAGE in names:
-        body = extensions.expand_loops(body, scope)
-        scope = scope_of(body, values, wish)
-    _check_loops(body, template.lines)
     problems = Problems(template.lines)
+    values = parameters.resolve(body.get("Parameters"), wish.given, problems)
+    scope = scope_of(body, values, wish)
+    names = transform.transforms_of(body, problems)
+    if transform.LANGUAGE in names:
+        body = _without_loops(body, values, scope, problems)
+        scope = scope_of(body, values, wish)
+    _check_loops(body, problems)
     if transform.SAM in names:
         sam_forms.note_strangers(body, problems)
     named = transform.local_code(body, base, scope, problems)
     code = [item for item in named if _wanted(body["Resources"][item.logical_id], scope)]
     _note_unbuildable(code, problems)
-    body = transform.with_definitions(body, base, template.lines)
+    body = transform.with_definitions(body, base, problems)
+    open_ = undecided.resources_of(body, values.unknown)
 
     def translated(keys: Mapping[str, str]) -> tuple[dict[str, Any], Lines]:
         packed = transform.with_packages(body, keys)
         if transform.SAM not in names:
             return {key: value for key, value in packed.items() if key != "Transform"}, template.lines
         found = Problems(template.lines)
-        result, origins = transform.translate(packed, values.values, region=wish.region, problems=found)
+        result, origins = transform.translate(
+            undecided.without_defaults(packed, values.unknown), values.values, region=wish.region, problems=found
+        )
+        if values.unknown:  # the translator may only have wanted a value that nobody knows
+            found.found = [each for each in found.found if each.resource and not each.resource.startswith(open_)]
         problems.found += found.found
         return result, replace(template.lines, origins=origins)
 
     # Once with made-up packages, so that what cannot be deployed is refused before anything is installed.
     unbuilt = {item.logical_id: "unbuilt" for item in named}
     draft, lines = translated(unbuilt)
-    unmade = tuple(transform.made_by_sam(draft)) if problems.found and transform.SAM in names else ()
+    unmade = tuple(transform.made_by_sam(draft)) if transform.SAM in names else ()
     problems.found += review(Prepared(draft, values, lines, unmade=unmade))
     problems.raise_if_any()
     keys, packages = _build_all(code, wish.workshop, template.lines, say)
@@ -68,8 +74,22 @@ def prepare(wish: Wish, say: Say = lambda text: None, review: Review = nothing_t
     return Prepared(final, values, lines, packages, tuple(code), template.warnings)
 
 
+def _without_loops(body: dict[str, Any], values: Parameters, scope: Scope, problems: Problems) -> dict[str, Any]:
+    """The template with its loops written out; TemplateError with all that is noted when that cannot be done."""
+    try:
+        return extensions.expand_loops(body, scope)
+    except TemplateError as error:
+        if not values.unknown:  # else it may be only that, and what the loops make is not known
+            problems.add(error.message)
+        problems.raise_if_any()
+        raise
+
+
 def _wanted(resource: dict[str, Any], scope: Scope) -> bool:
-    return "Condition" not in resource or intrinsics.holds(resource["Condition"], scope)
+    try:
+        return "Condition" not in resource or intrinsics.holds(resource["Condition"], scope)
+    except Undecided:
+        return False
 
 
 def _note_unbuildable(code: list[Code], problems: Problems) -> None:
@@ -103,13 +123,13 @@ def _check_sections(body: dict[str, Any], lines: Lines) -> None:
     problems.raise_if_any()
 
 
-def _check_loops(body: Mapping[str, Any], lines: Lines) -> None:
-    problems = Problems(lines)
-    for name in body["Resources"]:
-        if name.startswith("Fn::ForEach::"):
-            needed = f"'Transform: {transform.LANGUAGE}'"
-            problems.add(f"{name} is a loop, which needs {needed}: add that", line=lines.of("Resources", name))
-    problems.raise_if_any()
+def _check_loops(body: Mapping[str, Any], problems: Problems) -> None:
+    loops = [name for name in body["Resources"] if name.startswith("Fn::ForEach::")]
+    for name in loops:
+        needed = f"'Transform: {transform.LANGUAGE}'"
+        problems.add(f"{name} is a loop, which needs {needed}: add that", line=problems.lines.of("Resources", name))
+    if loops:
+        problems.raise_if_any()
 
 
 def scope_of(body: Mapping[str, Any], values: Parameters, wish: Wish) -> Scope:

@@ -72,7 +72,7 @@ def scope_for(
 ) -> Scope:
     """What names mean before anything is deployed."""
     return Scope(
-        parameters=values.values,
+        parameters={**values.values, **dict.fromkeys(values.unknown, intrinsics.UNKNOWN)},
         pseudo=intrinsics.pseudo_parameters(account=account, region=region, stack_name=stack_name, stack_id=stack_id),
         mappings=body.get("Mappings") or {},
         conditions=body.get("Conditions") or {},
@@ -107,13 +107,16 @@ def prepared_of(data: Mapping[str, Any]) -> Prepared:
     """What was prepared, from its JSON form."""
     return Prepared(
         body=data["body"],
-        parameters=Parameters(data["parameters"]["values"], frozenset(data["parameters"]["hidden"])),
+        parameters=Parameters(
+            data["parameters"]["values"], frozenset(data["parameters"]["hidden"]),
+            frozenset(data["parameters"]["unknown"]),
+        ),
         lines=Lines(**data["lines"]),
         packages=data["packages"],
         code=tuple(Code(**{**item, "path": Path(item["path"])}) for item in data["code"]),
         warnings=tuple(data["warnings"]),
         unmade=tuple(data["unmade"]),
-    )
+    )  # fmt: skip
 
 
 async def prepare(wish: Wish, say: Callable[[str], None], review: Review = nothing_to_say) -> Prepared:

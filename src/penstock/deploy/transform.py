@@ -25,8 +25,9 @@ from samtranslator.utils.py27hash_fix import to_py27_compatible_template, undo_m
 
 from penstock.base.errors import TemplateError
 from penstock.deploy import intrinsics, load, packages
+from penstock.deploy.check import SAM_TYPES
 from penstock.deploy.intrinsics import Scope
-from penstock.deploy.problems import Lines, Problems, or_write
+from penstock.deploy.problems import Problems, or_write
 from penstock.deploy.sam_forms import properties_of
 from penstock.deploy.workshop import Code
 
@@ -55,18 +56,18 @@ class _Region:
     region_name: str
 
 
-def transforms_of(body: Mapping[str, Any], lines: Lines) -> list[str]:
-    """The names in the section Transform; TemplateError names those that cannot be run here."""
+def transforms_of(body: Mapping[str, Any], problems: Problems) -> list[str]:
+    """The names in the section Transform; TemplateError names those that cannot be run here, and all noted before."""
     given = body.get("Transform") or []
     names = [entry.get("Name") if isinstance(entry, dict) else entry for entry in _as_list(given)]
-    problems = Problems(lines)
-    for name in names:
-        if name not in (SAM, LANGUAGE):
-            problems.add(
-                f"the transform {name!r} cannot be run here; put what it makes into the template",
-                line=lines.of("Transform"),
-            )
-    problems.raise_if_any()
+    strange = [name for name in names if name not in (SAM, LANGUAGE)]
+    for name in strange:
+        problems.add(
+            f"the transform {name!r} cannot be run here; put what it makes into the template",
+            line=problems.lines.of("Transform"),
+        )
+    if strange:
+        problems.raise_if_any()
     return [str(name) for name in names]
 
 
@@ -143,8 +144,11 @@ def with_packages(body: dict[str, Any], keys: Mapping[str, str]) -> dict[str, An
     return body
 
 
-def with_definitions(body: dict[str, Any], base: Path, lines: Lines) -> dict[str, Any]:
-    """The template with local definition files of APIs and state machines put in their place."""
+def with_definitions(body: dict[str, Any], base: Path, problems: Problems) -> dict[str, Any]:
+    """The template with local definition files of APIs and state machines put in their place.
+
+    TemplateError for one that cannot be read, with all that is noted.
+    """
     body = copy.deepcopy(body)
     for logical_id, resource in _mapping(body.get("Resources")).items():
         names = _DEFINITIONS.get(resource.get("Type", "")) if isinstance(resource, dict) else None
@@ -155,7 +159,6 @@ def with_definitions(body: dict[str, Any], base: Path, lines: Lines) -> dict[str
         try:
             definition = load.load(base / location).body
         except TemplateError as error:
-            problems = Problems(lines)
             problems.add(error.message, resource=logical_id, property_=names[0])
             problems.raise_if_any()
             raise
@@ -167,11 +170,7 @@ def with_definitions(body: dict[str, Any], base: Path, lines: Lines) -> dict[str
 def made_by_sam(body: Mapping[str, Any]) -> list[str]:
     """The resources that SAM's transform replaces."""
     resources_ = _mapping(body.get("Resources")).items()
-    return [name for name, resource in resources_ if _is_sam(resource)]
-
-
-def _is_sam(resource: Any) -> bool:
-    return isinstance(resource, dict) and str(resource.get("Type")).startswith("AWS::Serverless::")
+    return [name for name, resource in resources_ if isinstance(resource, dict) and resource.get("Type") in SAM_TYPES]
 
 
 def translate(
