@@ -21,6 +21,9 @@ class Book:
     refusals: dict[str, list[Exception]] = field(default_factory=dict)
     endings: list[Exception] = field(default_factory=list)  # raised when a delivery ends
     hold: Any = None  # an asyncio.Event that attempts wait for
+    room: dict[str, int] = field(default_factory=dict)  # attempts that a target takes, where they are few
+    asked: int = 0  # how often targets were asked for that
+    mistakes: list[Exception | None] = field(default_factory=list)  # raised when they are
 
 
 class StoreSide:
@@ -46,7 +49,11 @@ class CodeSide:
         return {"result": b"done " + payload}
 
     def free(self, parts: Parts, arn: str) -> int:
-        return 1000
+        book: Book = parts.states[arn.split(":")[2]]
+        book.asked += 1
+        if book.mistakes and (mistake := book.mistakes.pop(0)) is not None:
+            raise mistake
+        return book.room.get(arn, 1000)
 
 
 class BothSides(StoreSide, CodeSide):

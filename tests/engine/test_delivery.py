@@ -344,3 +344,68 @@ async def test_when_all_attempts_that_may_run_do_the_relay_rests_until_one_ends(
         hold.set()
         await on.settle()
         assert len(attempted) == RELAY_RUNNING + 1
+
+
+async def begun(on: Engine, attempts: int) -> None:
+    for _ in range(20_000):
+        await asyncio.sleep(0)
+        if len(book(on, "works").attempted) == attempts:
+            return
+    raise AssertionError(f"{len(book(on, 'works').attempted)} of {attempts} attempts began")
+
+
+async def test_busy_targets_are_not_asked_again_at_every_turn(tmp_path: Path) -> None:
+    async with engine(tmp_path, WORKS) as on:
+        works = book(on, "works")
+        hold = works.hold = asyncio.Event()
+        for number in range(100):
+            works.room[f"{WORKS_ARN}{number}"] = 0  # one that runs none is asked by an attempt all the same
+            await emit(on, f"{WORKS_ARN}{number}")
+            await emit(on, f"{WORKS_ARN}{number}")
+        await begun(on, 100)
+        works.asked = 0
+        for turn in range(50):
+            await emit(on, f"{WORKS_ARN}-free")
+            await begun(on, 101 + turn)
+        assert works.asked < 50 * 4
+        hold.set()
+        await on.settle()
+        assert len(works.attempted) == 250
+
+
+async def test_a_busy_target_is_asked_again_after_a_second_and_when_another_delivery_comes(tmp_path: Path) -> None:
+    async with engine(tmp_path, WORKS) as on:
+        works = book(on, "works")
+        hold = works.hold = asyncio.Event()
+        works.room[WORKS_ARN] = 0
+        for payload in (b"1", b"2"):
+            await emit(on, WORKS_ARN, payload)
+        await begun(on, 1)
+        works.room[WORKS_ARN] = 1
+        on.clock.freeze()
+        on.clock.move_to(on.clock.now() + 1000)
+        on.clock.fire_due()
+        await begun(on, 2)
+        works.room[WORKS_ARN] = 0
+        await emit(on, WORKS_ARN, b"3")
+        for _ in range(200):
+            await asyncio.sleep(0)
+        works.room[WORKS_ARN] = 2
+        await emit(on, WORKS_ARN, b"4")
+        await begun(on, 4)
+        hold.set()
+        await on.settle()
+
+
+async def test_a_turn_that_fails_is_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with engine(tmp_path, WORKS) as on:
+        works = book(on, "works")
+        works.mistakes = [None, KeyError("row")]  # the second time is in the transaction
+        await emit(on, WORKS_ARN)
+        for _ in range(20_000):
+            await asyncio.sleep(0)
+            if "a turn of the relay failed" in caplog.text:
+                break
+        await emit(on, WORKS_ARN + "2")  # whatever happens next wakes it, if not the second that it waits
+        await begun(on, 2)
+        await on.settle()

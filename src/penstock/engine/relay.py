@@ -1,11 +1,13 @@
 """The relay: carries out the deliveries that wait, in order of (due, id) per target, fairly over targets.
 
-Rows are the truth. In memory it keeps, per target, when the earliest waiting row is due (a hint), and what runs. A
-turn is one transaction: it lets store targets accept, and marks what runs user code as running, its attempt counted,
-before the attempt begins. An ordering key blocks only itself.
+Rows are the truth. In memory it keeps, per target, when the earliest waiting row is due (a hint: ``agenda.py``), and
+what runs. A turn is one transaction: it lets store targets accept, and marks what runs user code as running, its
+attempt counted, before the attempt begins. An ordering key blocks only itself.
 
 A target that runs code is read no faster than it says it takes attempts, and one that throttles pauses, as Lambda
-reads a function's queue (docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html).
+reads a function's queue. One that takes none is asked again when an attempt of its ends, when another delivery comes,
+and after a second, since others share its room
+(docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html).
 """
 
 from __future__ import annotations
@@ -13,12 +15,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from penstock.base.clock import Timer
 from penstock.base.errors import DeliveryError, StoreError, StoreFull, Throttled, Undeliverable
 from penstock.base.limits import RELAY_RUNNING, RELAY_RUNNING_PER_TARGET, RELAY_SLICE
 from penstock.engine import journal
+from penstock.engine.agenda import Agenda
 from penstock.engine.context import Call, Parts, WaitingContext
 from penstock.engine.delivery import CUT_OFF_CODE, FAULT_CODE, Deliveries, Fault, refusal
 from penstock.engine.journal import DELIVERED, FAILED, RUNNING, SELECT_DELIVERY, Delivery, Outcome, delivery_of
@@ -60,7 +64,7 @@ class Relay:
         self._registry = registry
         self._deliveries = deliveries
         self._parts: Parts
-        self._due: dict[str, int] = {}  # target → when its earliest waiting delivery is due
+        self._agenda = Agenda()
         self._hinted: dict[str, int] = {}  # the same, of hints given during a turn, which that turn cannot know of
         self._blocked: set[str] = set()  # have due rows behind what runs: looked at again when that ends
         self._running: dict[int, Delivery] = {}
@@ -74,7 +78,7 @@ class Relay:
 
     def hint(self, target: str, due: int) -> None:
         """A delivery to this target waits until ``due``."""
-        self._due[target] = min(due, self._due.get(target, due))
+        self._plan(target, min(due, self._agenda.due.get(target, due)))
         if self._turning:
             self._hinted[target] = min(due, self._hinted.get(target, due))
         self._wake()
@@ -122,7 +126,7 @@ class Relay:
         due: dict[str, int] = {target: moment for target, moment in tx.all(_TARGETS)}  # noqa: C416 (rows of two)
 
         def effect() -> None:
-            self._due = due
+            self._agenda.replace(due)
             self._wake()
 
         tx.after(effect)
@@ -134,15 +138,25 @@ class Relay:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._turn)
 
+    def _plan(self, target: str, due: int) -> None:
+        self._agenda.put(target, due, self._throttled.get(target, 0))
+
     def _ready(self, now: int) -> list[str]:
+        """The targets to read now. Those that run code are let in one by one, as long as there is room for any."""
+        ready = []
+        for target in self._agenda.take(now):
+            if is_code_target(self._deliveries.target(target)):
+                self._agenda.stand(target)
+            else:
+                ready.append(target)
         room = RELAY_RUNNING - len(self._running)
-        return [
-            target
-            for target, due in self._due.items()
-            if due <= now
-            and (room > 0 or not is_code_target(self._deliveries.target(target)))
-            and self._room(target, now) > 0
-        ]
+        while room > 0 and (first := self._agenda.first()) is not None:
+            if self._room(first, now) > 0:
+                ready.append(first)
+                room -= 1
+            else:
+                self._agenda.look(first, max(self._throttled.get(first, 0), now + THROTTLED_MS))
+        return ready
 
     def _room(self, target: str, now: int) -> int:
         """How many attempts may begin at a target now. One that takes none and runs none is asked by an attempt."""
@@ -161,10 +175,10 @@ class Relay:
         now = self._parts.clock.now()
         targets = self._ready(now)
         if not targets:
-            self._arm(now)
+            self._arm()
             return
         self._turning = True
-        self._parts.store.submit(lambda tx: self._take(tx, targets), self._taken)
+        self._parts.store.submit(lambda tx: self._take(tx, targets), partial(self._taken, targets))
 
     def _take(self, tx: Transaction, targets: Iterable[str]) -> tuple[Started, dict[str, int | None], set[str]]:
         now = self._parts.clock.now()
@@ -211,11 +225,13 @@ class Relay:
         tx.write(_START, (delivery.attempts, now, delivery.run, delivery.id))
         return delivery
 
-    def _taken(self, result: Any, error: BaseException | None) -> None:
+    def _taken(self, targets: list[str], result: Any, error: BaseException | None) -> None:
         self._turning = False
         if self._closed:
             return
         if error is not None:  # look again later, or when something else happens
+            for target in targets:
+                self._plan(target, self._agenda.due.get(target, 0))
             if not isinstance(error, StoreFull):
                 _logger.error("a turn of the relay failed", exc_info=error)
             asyncio.get_running_loop().call_later(_NO_ROOM_S, self._wake)
@@ -225,10 +241,10 @@ class Relay:
         for target, due in next_due.items():
             earliest = min((moment for moment in (due, hinted.get(target)) if moment is not None), default=None)
             if earliest is None:
-                self._due.pop(target, None)
+                self._agenda.drop(target)
                 self._throttled.pop(target, None)
             else:
-                self._due[target] = earliest
+                self._plan(target, earliest)
         self._blocked |= blocked
         for delivery, payload in started:
             self._running[delivery.id] = delivery
@@ -238,15 +254,14 @@ class Relay:
             task.add_done_callback(self._tasks.discard)
         self._wake()
 
-    def _arm(self, now: int) -> None:
-        """Be woken when the next delivery is due: the first one that was not due at ``now``, when this looked."""
-        moments = (max(due, self._throttled.get(target, 0)) for target, due in self._due.items())
-        later = [moment for moment in moments if moment > now]
+    def _arm(self) -> None:
+        """Be woken when the next target is to be looked at."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if later:
-            self._timer = self._parts.clock.call_at(min(later), self._wake)
+        moment = self._agenda.next()
+        if moment is not None:
+            self._timer = self._parts.clock.call_at(moment, self._wake)
 
     # --- attempts
 
@@ -328,9 +343,12 @@ class Relay:
             self._throttled[delivery.target] = self._parts.clock.now() + THROTTLED_MS
         else:
             self._throttled.pop(delivery.target, None)
+        due = self._agenda.due.get(delivery.target)
         if delivery.target in self._blocked:
             self._blocked.discard(delivery.target)
-            self._due[delivery.target] = 0
+            due = 0
+        if due is not None:
+            self._plan(delivery.target, due)
         self._wake()
 
     # --- quiet
@@ -346,7 +364,7 @@ class Relay:
         ]
         phrases += [
             f"deliveries to {target} are due"
-            for target, due in self._due.items()
+            for target, due in self._agenda.due.items()
             if max(due, self._throttled.get(target, 0)) <= now and (account is None or f":{account}:" in target)
         ]
         return phrases
