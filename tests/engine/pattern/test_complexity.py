@@ -1,6 +1,10 @@
 """How complex wildcards are. Which rules AWS refused is known from those who met the limit."""
 
+from itertools import product
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from penstock.engine.pattern import compile
 from penstock.engine.pattern.complexity import complexity
@@ -61,3 +65,32 @@ def test_every_field_counts_alone_and_a_list_shares_what_comes_before_its_first_
 def test_looking_ends_beyond_the_limit():
     assert LIMIT < of("*a*a*a*a*a*a*a*a*") < 30
     assert complexity(compile({"a": [{"wildcard": "*" + "ab*" * 40}]}), LIMIT) > LIMIT
+
+
+def beginnings(text, seen):
+    """The beginnings of a wildcard text, in its quotes, that match what is seen of a value: the obvious way."""
+
+    def matches(beginning, rest):
+        if not beginning:
+            return not rest
+        if beginning[0] == "*":
+            return any(matches(beginning[1:], rest[at:]) for at in range(len(rest) + 1))
+        return rest[:1] == beginning[0] and matches(beginning[1:], rest[1:])
+
+    text = f'"{text}"'
+    return {text[:length] for length in range(len(text) + 1) if matches(text[:length], seen)}
+
+
+WILDCARDS = st.text("ab*", max_size=4).filter(lambda text: "**" not in text)
+SEEN = ['"' + "".join(value) for length in range(5) for value in product("abc", repeat=length)]
+SEEN += [f'{value}"' for value in SEEN]
+
+
+@given(WILDCARDS)
+def test_a_text_counts_the_most_beginnings_that_any_value_matches(text):
+    assert max(len(beginnings(text, seen)) for seen in SEEN) == of(text)
+
+
+@given(st.lists(WILDCARDS, min_size=2, max_size=3, unique=True), st.sampled_from(SEEN))
+def test_no_value_matches_more_beginnings_of_several_texts_than_are_counted(texts, seen):
+    assert sum(len(beginnings(text, seen)) for text in texts) <= of(*texts)

@@ -8,7 +8,6 @@ characters that stand in no text are all alike. Values are strings, so a text is
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
 from typing import Final
 
 from penstock.engine.pattern.conditions import AnythingBut, Condition, Wildcard
@@ -17,7 +16,6 @@ from penstock.engine.pattern.matcher import Pattern
 STEPS: Final = 5000  # sets of beginnings looked at per field; beyond that the greatest number found so far counts
 
 _ANY: Final = "*"  # the token of a wildcard; literal characters are tokens "=x"
-Beginning = tuple[Hashable, ...]
 
 
 def complexity(pattern: Pattern, limit: int) -> int:
@@ -38,50 +36,64 @@ def _tokens(wildcard: Wildcard) -> list[str]:
     return [*tokens, '="']
 
 
-class _Text:
-    """A wildcard text as the beginnings it has; those up to its first wildcard are shared within one condition."""
+class _Texts:
+    """All wildcard texts of a field. Every beginning of every text has a bit, from each text's shortest to its
+    longest, so that a set of beginnings is a number, and a character takes it to the next in a few operations."""
 
-    def __init__(self, group: int, number: int, wildcard: Wildcard) -> None:
-        self.tokens = _tokens(wildcard)
-        first = self.tokens.index(_ANY) if _ANY in self.tokens else len(self.tokens)
-        self.beginnings: list[Beginning] = [
-            (group, *self.tokens[:length]) if length <= first + 1 else (group, number, length)
-            for length in range(len(self.tokens) + 1)
-        ]
+    def __init__(self) -> None:
+        self.start = 0
+        self.before: dict[str, int] = {}  # by token: the beginnings that it follows
+        self._after_any = 0  # beginnings that end with a wildcard
+        self._counted = 0  # all but those that an earlier text of the same condition has as well
+        # By the bit of a beginning (or what stands for a condition) and the token after it: the bit of the longer one.
+        self._shared: dict[tuple[int, str], int] = {}
+        self._bits = 0
 
-    def reached(self, lengths: Iterable[int]) -> frozenset[int]:
-        """Lengths of beginnings matched, with those that a wildcard for no character adds."""
-        found = set(lengths)
-        found |= {length + 1 for length in found if length < len(self.tokens) and self.tokens[length] == _ANY}
-        return frozenset(found)
+    def add(self, group: int, wildcard: Wildcard) -> None:
+        """Take up a text of a condition, whose number is ``group``: up to the first wildcard its texts share."""
+        tokens = _tokens(wildcard)
+        shared = tokens.index(_ANY) + 1 if _ANY in tokens else len(tokens)
+        first = 1 << self._bits
+        known = -1 - group
+        for length, token in enumerate(["", *tokens]):
+            bit = first << length
+            if length:
+                self.before[token] = self.before.get(token, 0) | bit >> 1
+            if token == _ANY:
+                self._after_any |= bit
+            known = self._shared.setdefault((known, token), bit) if length <= shared else bit
+            if known == bit:
+                self._counted |= bit
+        self.start |= first
+        self._bits += len(tokens) + 1
 
-    def step(self, lengths: frozenset[int], token: str) -> frozenset[int]:
-        """Lengths of beginnings matched after one more character."""
-        stays = {length for length in lengths if length and self.tokens[length - 1] == _ANY}
-        goes = {length + 1 for length in lengths if length < len(self.tokens) and self.tokens[length] == token}
-        return self.reached(stays | goes)
+    def step(self, beginnings: int, token: str) -> int:
+        """The beginnings matched after one more character. A wildcard is matched by no character too."""
+        found = (beginnings & self._after_any) | (beginnings & self.before.get(token, 0)) << 1
+        return found | (found & self.before.get(_ANY, 0)) << 1
+
+    def count(self, beginnings: int) -> int:
+        """How many different beginnings these are."""
+        return (beginnings & self._counted).bit_count()
 
 
 def _of_field(conditions: tuple[Condition, ...], limit: int) -> int:
-    texts: list[_Text] = []
+    texts = _Texts()
     for group, condition in enumerate(dict.fromkeys(conditions)):
         members = condition.these if isinstance(condition, AnythingBut) else (condition,)
-        texts += [_Text(group, len(texts) + at, one) for at, one in enumerate(members) if isinstance(one, Wildcard)]
-    if not texts:
+        for one in members:
+            if isinstance(one, Wildcard):
+                texts.add(group, one)
+    if not texts.start:
         return 0
-    alphabet = sorted({token for text in texts for token in text.tokens if token != _ANY} | {"="})
-    start = tuple(text.reached([0]) for text in texts)
-    seen, pending, greatest = {start}, [start], 0
+    alphabet = sorted((texts.before.keys() - {_ANY}) | {"="})
+    seen, pending, greatest = {texts.start}, [texts.start], 0
     while pending and greatest <= limit and len(seen) < STEPS:
         state = pending.pop()
         for token in alphabet:
-            following = tuple(text.step(lengths, token) for text, lengths in zip(texts, state, strict=True))
-            if following in seen or not any(following):
-                continue
-            seen.add(following)
-            pending.append(following)
-            matched = {
-                text.beginnings[length] for text, lengths in zip(texts, following, strict=True) for length in lengths
-            }
-            greatest = max(greatest, len(matched))
+            following = texts.step(state, token)
+            if following and following not in seen:
+                seen.add(following)
+                pending.append(following)
+                greatest = max(greatest, texts.count(following))
     return greatest
