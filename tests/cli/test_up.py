@@ -17,7 +17,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from penstock.cli.client import Client
-from penstock.store.lock import owner_of
+from penstock.store.lock import DirectoryLock, owner_of
 
 TEMPLATE = """
 Parameters: {Delay: {Type: Number, Default: 0}}
@@ -113,6 +113,30 @@ def test_up_leaves_a_server_behind_joins_it_and_down_stops_it(folder: Path) -> N
     assert (down.returncode, owner_of(folder / ".penstock")) == (0, None), down
     assert f"The server at {told['url']} has stopped; the state is kept in {folder / '.penstock'}." in down.stdout
     assert penstock(folder, "status", "--url", told["url"]).returncode == 3
+
+
+def test_stopping_what_does_not_run_says_so_and_is_done(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (folder / "penstock.toml").write_text(f"port = {port}\n")
+    stopped = penstock(folder, "down", "--stop")
+    said = f"No server runs on {folder / '.penstock'}: there is nothing to stop.\n"
+    assert (stopped.returncode, stopped.stdout, stopped.stderr) == (0, said, "")
+    told = penstock(folder, "down", "--stop", "--json")
+    assert (told.returncode, json.loads(told.stdout)) == (0, {"removed": [], "stopped": False})
+    there = penstock(folder, "down", "--stop", "--url", f"http://127.0.0.1:{port}")
+    assert (there.returncode, f"No server runs at http://127.0.0.1:{port}" in there.stdout) == (0, True), there
+    (folder / "penstock.toml").write_text("port = 0\n")
+    assert penstock(folder, "down", "--stop").stdout == said
+    for more in ((), ("--all",)):  # what was to be removed is not
+        assert penstock(folder, "down", *more).returncode == 3
+    starting = DirectoryLock(folder / ".penstock")
+    starting.acquire()
+    try:
+        refused = penstock(folder, "down", "--stop")
+    finally:
+        starting.release()
+    assert (refused.returncode, "is starting a server on" in refused.stderr) == (1, True), refused
 
 
 def test_settings_that_are_kept_are_named_once(folder: Path) -> None:

@@ -16,10 +16,11 @@ from rich.console import Console
 
 from penstock.base.errors import TemplateError
 from penstock.cli.client import Client
-from penstock.cli.find import Account, AsJson, Data, Region, Url, client_for, running_on, settings_for
-from penstock.cli.problems import NOT_FOUND, TOO_LONG, WRONG_USE, Problem, Unreachable
+from penstock.cli.find import Account, AsJson, Data, Region, Url, address, client_for, running_on, settings_for
+from penstock.cli.problems import NO_SERVER, NOT_FOUND, TOO_LONG, WRONG_USE, Problem, Unreachable
 from penstock.cli.show import console, print_json
 from penstock.deploy.samconfig import Found, find
+from penstock.store.lock import owner_of
 
 STOP_S: Final = 20.0  # machine seconds a server has to stop
 
@@ -186,13 +187,20 @@ def down(
 
     \b
       penstock down            remove the application of this folder
-      penstock down --stop     stop the server that runs in the background; state is kept
+      penstock down --stop     stop the server that runs in the background, if one does; state is kept
       penstock down --all      remove every application, then stop the server
     """
-    client = client_for(url, data, account, region)
+    out = console(stderr=as_json)
+    try:
+        client = client_for(url, data, account, region)
+        client.own("GET", "/health")
+    except Problem as problem:
+        if everything or not stop or problem.exit_code != NO_SERVER:
+            raise
+        _say_that_nothing_runs(url, data, out, as_json)
+        return
     if application is None and url is None:
         _check_ours(client, data)
-    out = console(stderr=as_json)
     removed: list[str] = []
     if not stop:
         there = client.own("GET", "/applications")["applications"]
@@ -208,6 +216,21 @@ def down(
         print_json({"removed": removed, "stopped": stop or everything})
     elif removed:
         out.print(f"Removed {', '.join(removed)}.", style="green", markup=False)
+
+
+def _say_that_nothing_runs(url: str | None, data: Path | None, out: Console, as_json: bool) -> None:
+    """What was to be stopped is not there: that is how it should be. Problem while a server is starting."""
+    settings = settings_for(data=data)
+    url = url or settings.environment.get("AWS_ENDPOINT_URL")
+    folder = None if url else settings.data
+    owner = owner_of(folder) if folder is not None and folder.is_dir() else None
+    if owner is not None:
+        raise Problem(f"Process {owner.get('pid', '?')} is starting a server on {folder}: try again in a moment.")
+    if as_json:
+        print_json({"removed": [], "stopped": False})
+    else:
+        where = f"at {url or address(settings)}" if folder is None else f"on {folder}"
+        out.print(f"No server runs {where}: there is nothing to stop.", markup=False)
 
 
 def _check_ours(client: Client, data: Path | None) -> None:
