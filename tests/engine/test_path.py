@@ -130,3 +130,15 @@ def test_objects_inside_a_string_lose_their_quotes_only(value):
     filled = Template('"<a>"').render(lambda name: value)
     assert '"' not in filled[1:-1]
     assert filled[1:-1] == json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace('"', "")
+
+
+def test_a_path_is_gone_once_however_often_a_template_names_it():
+    class Elements(list):
+        looked_through = 0
+
+        def __iter__(self):
+            Elements.looked_through += 1
+            return super().__iter__()
+
+    made = Transformer({"a": "$.all[*].b"}, "[<a>, <a>, <a>]").transform({"all": Elements([{"b": 1}, {}])}, {})
+    assert (made, Elements.looked_through) == ("[[1], [1], [1]]", 1)

@@ -195,11 +195,9 @@ class Transformer:
         NotJson when it is a template of JSON and what comes out is none; TooLong.
         """
 
-        def value_of(name: str) -> Any:
-            path = self._paths.get(name)
-            return path.find(event) if path is not None else reserved.get(name, MISSING)
-
-        made = self._template.render(value_of)
+        # Each path is gone once, however often the template names it: a long array may have to be looked through.
+        values = {name: self._paths[name].find(event) for name in self._template.names if name in self._paths}
+        made = self._template.render(lambda name: values[name] if name in values else reserved.get(name, MISSING))
         if self._template.of_json:
             try:
                 json.loads(made)
