@@ -6,6 +6,8 @@ digits select that account, anything else the default account. Signatures are ch
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -56,6 +58,7 @@ class Keys:
         self._environments: dict[str, Credentials] = {}
         self._issued: dict[str, Credentials] = {}
         self._roots: dict[str, Principal] = {}
+        self._callers: dict[int, int] = {}  # a run that another waits for → the one that waits
         self._revoked: dict[str, None] = {}  # in the order of revoking; the newest REVOKED_REMEMBERED of them
 
     def issue(self, credentials: Credentials, *, environment: bool = False) -> None:
@@ -93,6 +96,25 @@ class Keys:
         credentials = self._environments.get(access_key_id)
         if credentials is not None:
             credentials.principal = replace(credentials.principal, run=run)
+
+    @contextmanager
+    def called_by(self, run: int, principal: Principal) -> Iterator[None]:
+        """While a caller waits for a run: what the run does is caused by the run whose key the caller has, if any.
+
+        The journal learns of such a run only when it ends.
+        """
+        if principal.run is None:
+            yield
+            return
+        self._callers[run] = principal.run
+        try:
+            yield
+        finally:
+            del self._callers[run]
+
+    def callers(self) -> list[tuple[int, int]]:
+        """The runs that others wait for now, each with the run that waits."""
+        return list(self._callers.items())
 
     def find(self, access_key_id: str) -> Credentials | None:
         """The issued key, or None when it was not issued here."""

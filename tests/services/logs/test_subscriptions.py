@@ -124,6 +124,28 @@ def test_two_functions_that_subscribe_to_each_other_do_not_call_without_end(
     assert runs_of(platform) == ["b", "a"] * (ROUNDS // 2) + [LOOP_ERROR]
 
 
+CALLER = b"""import boto3
+def handler(event, context):
+    boto3.client("lambda").invoke(FunctionName="%s", Payload=b"{}")
+"""
+WRITER = b"""import boto3, time
+def handler(event, context):
+    line = {"timestamp": int(time.time() * 1000), "message": "again"}
+    boto3.client("logs").put_log_events(logGroupName="app", logStreamName="s", logEvents=[line])
+"""
+
+
+def test_a_function_that_has_others_write_for_it_while_it_waits_is_not_called_without_end(
+    platform: PlatformThread, logs: Any
+) -> None:
+    for name, source in (("first", CALLER % b"second"), ("second", CALLER % b"third"), ("third", WRITER)):
+        make_function(platform, source, name)
+    put(logs, destinationArn=FUNCTION.format("first"))
+    write(platform, logs, "one")
+    assert runs_of(platform) == ["first"] * ROUNDS + [LOOP_ERROR]
+    assert platform.platform.parts.keys.callers() == []
+
+
 def test_each_of_two_filters_gets_its_own_and_a_third_is_refused(platform: PlatformThread, logs: Any) -> None:
     put(logs, "a", "{ $.level = ERROR }")
     put(logs, "b", "two")

@@ -64,11 +64,12 @@ async def invoke(cx: WaitingContext, request: Request) -> Response:
     run, request_id = _identity(cx)
     started = cx.now
     trace_header = traced(cx.call_.trace_header, request_id, run, started)
-    result = await execute(
-        cx, loaded,
-        Invocation(run, request_id, payload, reference.qualified_arn, trace_header, client_context),
-        lambda inner, result: _record(inner, loaded, run, payload, started, result),
-    )  # fmt: skip
+    with cx.parts.keys.called_by(run, cx.principal):
+        result = await execute(
+            cx, loaded,
+            Invocation(run, request_id, payload, reference.qualified_arn, trace_header, client_context),
+            lambda inner, result: _record(inner, loaded, run, payload, started, result),
+        )  # fmt: skip
     answer: Response = {"StatusCode": 200, "ExecutedVersion": LATEST, "Payload": result.payload}
     if result.function_error:
         answer["FunctionError"] = result.function_error

@@ -40,14 +40,16 @@ _NO_FIELDS: Final = "leave it out: system fields are not here"
 
 _EVENT: Final = "logs:SubscriptionFilter"
 _CAUSES: Final = 1000  # events, hops and runs that are looked at for how often something was sent already
-# From a run to the events it carried, from an event to its cause, as far back as the deliveries of filters that led to
-# it most directly: each of these knows how many came before it.
+# From a run to the events it carried, or to the run that waits for it while the journal does not know it yet (?2), from
+# an event to its cause, as far back as the deliveries of filters that led to it most directly: each of these knows how
+# many came before it.
 _ROUNDS: Final = f"""
 WITH RECURSIVE led (id) AS (
-    VALUES (?)
+    VALUES (?1)
     UNION SELECT event FROM led JOIN delivery ON delivery.id = led.id
     UNION SELECT event FROM led JOIN delivery ON delivery.run = led.id
     UNION SELECT event FROM led JOIN attempt ON attempt.run = led.id JOIN delivery ON delivery.id = attempt.delivery
+    UNION SELECT json_extract(value, '$[1]') FROM led JOIN json_each(?2) ON json_extract(value, '$[0]') = led.id
     UNION SELECT cause FROM led JOIN event ON event.id = led.id WHERE cause IS NOT NULL AND kind <> '{_EVENT}'
     LIMIT {_CAUSES}
 )
@@ -163,7 +165,9 @@ def send(
 
 def _rounds(cx: Context, cause: int | None) -> int:
     """How many deliveries of filters, one after another, have led to what this run or hop writes."""
-    row = None if cause is None else cx.one(_ROUNDS, (cause,))
+    if cause is None:
+        return 0
+    row = cx.one(_ROUNDS, (cause, orjson.dumps(cx.parts.keys.callers()).decode()))
     return row[0] or 0 if row is not None else 0
 
 
