@@ -199,31 +199,78 @@ def test_asking_for_help_does_not_import_the_platform() -> None:
     assert ran.stdout.strip() == "set()"
 
 
-def test_ctrl_c_ends_a_build_at_once_and_says_that_it_did_not_deploy(folder: Path, tmp_path: Path) -> None:
-    tools, code = tmp_path / "bin", folder / "code"
-    tools.mkdir()
-    (tools / "uv").write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 600\n")
-    (tools / "uv").chmod(0o755)
-    code.mkdir()
-    (code / "app.py").write_text("def f(event, context): pass\n")
-    (code / "requirements.txt").write_text("slow==1\n")
-    (folder / "template.yaml").write_text("""
+SLOW = """
 Transform: AWS::Serverless-2016-10-31
 Resources:
   F: {Type: AWS::Serverless::Function, Properties: {Runtime: python3.12, Handler: app.f, CodeUri: code}}
-""")
-    paths = {**environment(), "PATH": f"{tools}:{os.environ['PATH']}", "PENSTOCK_CACHE": str(tmp_path / "cache")}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "penstock", "up", "--port", "0", "--json"], cwd=folder, env=paths, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "installing" in line:
-            break
-    process.send_signal(signal.SIGINT)
-    rest, _ = process.communicate(timeout=6)
-    assert process.returncode == 130 and "the state is kept" in rest and "Traceback" not in rest
+"""
+
+
+class Slow:
+    """``up`` of a function whose installer writes something and then takes for ever, with a process of its own."""
+
+    def __init__(self, folder: Path, *arguments: str, requirements: str = "slow==1\n") -> None:
+        self.cache, self.folder, tools = folder.parent / "cache", folder, folder.parent / "bin"
+        self.pids = folder.parent / "pids"
+        tools.mkdir()
+        (tools / "uv").write_text(
+            f'#!/bin/sh\nfor last; do :; done\ntouch "$last/half"\nsleep 600 &\necho $$ $! > {self.pids}.new\n'
+            f"mv {self.pids}.new {self.pids}\necho begun\nwait\n"
+        )
+        (tools / "uv").chmod(0o755)
+        (folder / "code").mkdir()
+        (folder / "code" / "app.py").write_text("def f(event, context): pass\n")
+        (folder / "code" / "requirements.txt").write_text(requirements)
+        (folder / "template.yaml").write_text(SLOW)
+        paths = {**environment(), "PATH": f"{tools}:{os.environ['PATH']}", "PENSTOCK_CACHE": str(self.cache)}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "penstock", "up", "--port", "0", *arguments], cwd=folder, env=paths, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+    def until(self, words: str) -> None:
+        assert self.process.stdout is not None
+        said = []
+        for line in self.process.stdout:
+            said.append(line)
+            if words in line:
+                return
+        raise AssertionError("".join(said))
+
+    def interrupt(self) -> str:
+        """Ctrl-C while the installer runs; what is said after that, once nothing of the build is left."""
+        pids = [int(pid) for pid in self.pids.read_text().split()]
+        partial = list(self.cache.glob("*.part"))
+        assert [path.name for each in partial for path in each.iterdir()] == ["half"] and all(map(runs, pids))
+        self.process.send_signal(signal.SIGINT)
+        rest, _ = self.process.communicate(timeout=6)
+        assert not any(map(runs, pids)), "an installer was left behind"
+        assert not list(self.cache.iterdir()) and "Traceback" not in rest
+        return rest
+
+
+def runs(pid: int) -> bool:
+    """Whether a process runs: one that has ended and waits for whoever has inherited it does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_ctrl_c_ends_a_build_at_once_and_says_that_it_did_not_deploy(folder: Path) -> None:
+    slow = Slow(folder, "--json")
+    slow.until("begun")
+    rest = slow.interrupt()
+    assert slow.process.returncode == 130 and "the state is kept" in rest
+
+
+def test_ctrl_c_ends_a_rebuild_under_watch_at_once(folder: Path) -> None:
+    slow = Slow(folder, "--watch", requirements="")
+    slow.until("watching")
+    (folder / "code" / "requirements.txt").write_text("slow==1\n")
+    slow.until("begun")
+    rest = slow.interrupt()
+    assert slow.process.returncode == 0 and "the state is kept" in rest
 
 
 def test_the_log_in_the_foreground_shows_what_a_long_run_said_at_its_beginning(folder: Path) -> None:

@@ -10,11 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from penstock.base.errors import PenstockError, TemplateError
 from penstock.base.names import DEFAULT_ACCOUNT, DEFAULT_REGION
-from penstock.deploy import build, packages, plan, preparing, state, stubs
+from penstock.deploy import apart, packages, plan, preparing, state, stubs
 from penstock.deploy.actor import Actor, Progress
 from penstock.deploy.catalogue import Catalogue
 from penstock.deploy.check import Checked, Question, check, find_problems
@@ -27,12 +27,13 @@ from penstock.deploy.problems import Lines, Problem
 from penstock.deploy.state import Resource, Stack
 from penstock.deploy.turns import Turns
 from penstock.deploy.watch import LOOK_EVERY_MS, Watch, in_words, settled
-from penstock.deploy.workshop import Code, Workshop
+from penstock.deploy.workshop import Code, Workshop, code_of
 from penstock.engine.context import Parts
 from penstock.engine.registry import Registry
 from penstock.store.store import Transaction
 
 NAME: Final = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{0,127}")  # CloudFormation API reference, CreateStack, StackName
+T = TypeVar("T")
 _FUNCTION: Final = "AWS::Lambda::Function"
 _TEMPLATE: Final = "(template)"  # what the template's file is called among watched paths: no logical id looks so
 
@@ -177,7 +178,7 @@ class Applications:
         preparing_it = self._prepare_template(wish, say, lambda draft: self._review(application, stack, draft))
         return await self._unless_closing(preparing_it, application.name)
 
-    async def _unless_closing(self, work: Awaitable[Prepared], name: str) -> Prepared:
+    async def _unless_closing(self, work: Awaitable[T], name: str) -> T:
         """The work's result; TemplateError as soon as the platform is about to close: builds may take long."""
         task, closing = asyncio.ensure_future(work), asyncio.ensure_future(self._closing.wait())
         try:
@@ -323,7 +324,7 @@ class Applications:
         stack = await self._find(account, region, name)
         if stack is None:
             raise KeyError(name)
-        return [Code(**{**item, "path": Path(item["path"])}) for item in stack.code]
+        return [code_of(item) for item in stack.code]
 
     async def update_code(
         self, name: str, code: Code, tell: Tell = _silent, *, account: str = DEFAULT_ACCOUNT,
@@ -337,11 +338,10 @@ class Applications:
             raise TemplateError(f"{code.logical_id} is a layer: its versions do not change; deploy the application")
 
         def say(text: str) -> None:
-            loop.call_soon_threadsafe(tell, Progress(name, "BUILDING", code.logical_id, message=text))
+            tell(Progress(name, "BUILDING", code.logical_id, message=text))
 
-        loop = asyncio.get_running_loop()
         async with self._turns.take(account, region, name):
-            package = await asyncio.to_thread(build.build, code, self._workshop(), say)
+            package = await self._unless_closing(apart.build(code, self._workshop(), say), name)
             stack = await self._find(account, region, name)
             rows = [] if stack is None else await self._rows(stack)
             row = next((row for row in rows if row.logical_id == code.logical_id and not row.obsolete), None)

@@ -64,7 +64,8 @@ def bundle(code: Code, workshop: Workshop, say: Say) -> Package:
     if not modules.is_dir() and (manifest.get("dependencies") or manifest.get("devDependencies")):
         modules = install(code.path, manifest, workshop, say, development=True) / "node_modules"
     workshop.cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="esbuild-", dir=workshop.cache) as out:
+    mine = f".{os.getpid()}{packages.PARTIAL}"
+    with tempfile.TemporaryDirectory(prefix="esbuild-", suffix=mine, dir=workshop.cache) as out:
         command = [_esbuild(code, modules, workshop), *entry_points(code), *arguments(code.settings), f"--outdir={out}"]
         environment = {**workshop.environment, "NODE_PATH": str(modules)}
         run(command, code.path, environment, lambda text: None, "correct the code or the BuildProperties")

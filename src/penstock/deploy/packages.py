@@ -25,6 +25,7 @@ EXCLUDED_FOLDERS = frozenset({
     ".ruff_cache", ".venv", ".idea", ".vscode",
 })  # fmt: skip
 EXCLUDED_FILES = ("*.pyc", ".gitignore", ".DS_Store")
+PARTIAL = ".part"  # ends the name of what is not whole yet
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 
 
@@ -39,6 +40,11 @@ class Package:
 
 Files = Mapping[str, Path]
 """What goes into a package: the name in the zip, the file it comes from."""
+
+
+def partial_beside(path: Path) -> Path:
+    """Where something is made that gets this name once it is whole; the name says by which process."""
+    return path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
 
 
 def files_of(folder: Path, *, prefix: str = "", leave_out: Sequence[Path] = (), patterns: Sequence[str] = ()) -> Files:
@@ -86,7 +92,7 @@ def pack(files: Files, code: Path, *, what: str) -> Package:
     if size > UNZIPPED_BYTES:
         raise TemplateError(f"{what} has {size} bytes of code; Lambda takes {UNZIPPED_BYTES}: leave files out of it")
     code.mkdir(parents=True, exist_ok=True)
-    partial = code / f"{key}.{os.getpid()}.part"
+    partial = partial_beside(path)
     with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name in sorted(files):
             _add(archive, name, files[name].read_bytes(), executable=_executable(files[name]))
@@ -103,7 +109,7 @@ def adopt(archive: Path, code: Path) -> Package:
         if not zipfile.is_zipfile(archive):
             raise TemplateError(f"{archive} is no zip file; name a folder or a zip file")
         code.mkdir(parents=True, exist_ok=True)
-        partial = code / f"{key}.{os.getpid()}.part"
+        partial = partial_beside(path)
         partial.write_bytes(archive.read_bytes())
         partial.replace(path)
     return Package(key, path, path.stat().st_size)

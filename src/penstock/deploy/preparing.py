@@ -5,26 +5,16 @@ The server never imports the translator: this module knows the values that go to
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
-import os
-import signal
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import penstock
-from penstock.base.errors import TemplateError
-from penstock.deploy import intrinsics
+from penstock.deploy import apart, intrinsics
 from penstock.deploy.intrinsics import Scope
 from penstock.deploy.parameters import Parameters
 from penstock.deploy.problems import Lines, Problem
-from penstock.deploy.workshop import Code, Workshop
-
-LINE_BYTES = 64 << 20  # the longest line the process may answer: a template is 4 MB at most, JSON of it not 16 times
+from penstock.deploy.workshop import Code, Workshop, code_of, to_json, workshop_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,25 +72,11 @@ def scope_for(
 
 def wish_of(data: Mapping[str, Any]) -> Wish:
     """A wish from its JSON form."""
-    workshop = data["workshop"]
     return Wish(
         **{name: data[name] for name in ("given", "account", "region", "stack_name", "stack_id")},
         template=Path(data["template"]),
-        workshop=Workshop(
-            Path(workshop["cache"]), Path(workshop["code"]), workshop["environment"],
-            tuple(Path(path) for path in workshop["leave_out"]),
-        ),
-    )  # fmt: skip
-
-
-def to_json(value: Wish | Prepared) -> dict[str, Any]:
-    """A wish or what was prepared, in its JSON form."""
-    encoded: dict[str, Any] = json.loads(json.dumps(asdict(value), default=_plain))
-    return encoded
-
-
-def _plain(value: Any) -> Any:
-    return sorted(value) if isinstance(value, (set, frozenset)) else str(value)
+        workshop=workshop_of(data["workshop"]),
+    )
 
 
 def prepared_of(data: Mapping[str, Any]) -> Prepared:
@@ -113,7 +89,7 @@ def prepared_of(data: Mapping[str, Any]) -> Prepared:
         ),
         lines=Lines(**data["lines"]),
         packages=data["packages"],
-        code=tuple(Code(**{**item, "path": Path(item["path"])}) for item in data["code"]),
+        code=tuple(code_of(item) for item in data["code"]),
         warnings=tuple(data["warnings"]),
         unmade=tuple(data["unmade"]),
     )  # fmt: skip
@@ -124,43 +100,12 @@ async def prepare(wish: Wish, say: Callable[[str], None], review: Review = nothi
 
     ``review`` is asked here, between transforming and building.
     """
-    environment = {name: value for name, value in wish.workshop.environment.items() if not name.startswith("AWS_")}
-    environment["PYTHONPATH"] = str(Path(penstock.__file__).parent.parent)
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "penstock.deploy.worker", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE, env=environment, start_new_session=True, limit=LINE_BYTES,
-    )  # fmt: skip
-    assert process.stdin is not None and process.stdout is not None and process.stderr is not None
-    complaints = asyncio.create_task(process.stderr.read())
-    try:
-        await _tell(process.stdin, to_json(wish))
-        async for line in process.stdout:
-            answer = json.loads(line)
-            if "say" in answer:
-                say(answer["say"])
-            elif "draft" in answer:
+    async with apart.working("penstock.deploy.worker", wish.workshop) as worker:
+        await worker.tell(to_json(wish))
+        async for answer in worker.answers(say):
+            if "draft" in answer:
                 found = review(prepared_of(answer["draft"]))
-                await _tell(process.stdin, [asdict(problem) for problem in found])
-            elif "error" in answer:
-                error = answer["error"]
-                raise TemplateError(error["message"], resource=error["resource"], line=error["line"])
+                await worker.tell([asdict(problem) for problem in found])
             else:
                 return prepared_of(answer["prepared"])
-        status = await process.wait()
-        said = (await complaints).decode(errors="replace")[-2000:]
-        raise TemplateError(f"{wish.template}: preparing it ended with status {status}; please report this:\n{said}")
-    finally:
-        process.stdin.close()  # until here it tells the process that its server lives
-        if process.returncode is None:
-            # The group: an installer that the process runs ends with it.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
-        complaints.cancel()
-
-
-async def _tell(process: asyncio.StreamWriter, value: Any) -> None:
-    """A line for the process. When it has ended, what it said before and its status tell why, not the broken pipe."""
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        process.write(json.dumps(value).encode() + b"\n")
-        await process.drain()
+    raise AssertionError("the answers end with a result or an error")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import json
 import platform
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from penstock.base.errors import TemplateError
+from penstock.deploy import packages
 
 Say = Callable[[str], None]
 
@@ -51,6 +52,38 @@ class Code:
     handler: str | None = None
 
 
+def to_json(value: Any) -> dict[str, Any]:
+    """A dataclass of this folder in its JSON form."""
+    encoded: dict[str, Any] = json.loads(json.dumps(asdict(value), default=_plain))
+    return encoded
+
+
+def _plain(value: Any) -> Any:
+    return sorted(value) if isinstance(value, (set, frozenset)) else str(value)
+
+
+def workshop_of(data: Mapping[str, Any]) -> Workshop:
+    """A workshop from its JSON form."""
+    folders = tuple(Path(path) for path in data["leave_out"])
+    return Workshop(Path(data["cache"]), Path(data["code"]), data["environment"], folders)
+
+
+def code_of(data: Mapping[str, Any]) -> Code:
+    """Code from its JSON form."""
+    return Code(**{**data, "path": Path(data["path"])})
+
+
+def discard_partial(workshop: Workshop, pid: int) -> bool:
+    """Remove what a process that was killed had begun to make; whether nothing of it is left."""
+    partial = [path for each in (workshop.cache, workshop.code) for path in each.glob(f"*.{pid}{packages.PARTIAL}")]
+    for path in partial:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    return not any(path.exists() for path in partial)
+
+
 def key_for(tool: str) -> Any:
     """A hash that begins with what an installation depends on beside its files: the tool and this machine."""
     return hashlib.sha256(f"{tool} {platform.system()} {platform.machine()}\n".encode())
@@ -60,15 +93,16 @@ def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
     """The folder, which ``make(empty folder)`` fills when it is not there; it appears whole or not at all."""
     if folder.is_dir():
         return folder
-    partial = folder.with_suffix(f".{os.getpid()}.part")
+    partial = packages.partial_beside(folder)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    make(partial)
     try:
+        make(partial)
         partial.rename(folder)
     except OSError:
         if not folder.is_dir():  # not somebody else who was faster
             raise
+    finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
 
