@@ -8,6 +8,7 @@ import sys
 import zipfile
 from typing import Any
 
+from penstock.cli.client import Client
 from penstock.testing.platform import PlatformThread
 from tests.cli.conftest import Penstock
 
@@ -162,6 +163,81 @@ def test_a_failed_attempt_tells_its_log_stream_and_when_the_next_one_is(
     stream = next(line for line in lines if "log stream " in line).rpartition(" ")[2]
     streams = platform.client("logs").describe_log_streams(logGroupName="/aws/lambda/pay")["logStreams"]
     assert [each["logStreamName"] for each in streams] == [stream]
+
+
+def mapped(platform: PlatformThread, visible: int = 30, maximum: int = 0, **mapping: Any) -> str:
+    """A queue that the failing function takes from; its URL."""
+    sqs = platform.client("sqs")
+    attributes = {"VisibilityTimeout": str(visible)}
+    if maximum:
+        sqs.create_queue(QueueName="dead")
+        policy = {"deadLetterTargetArn": arn("sqs", "dead"), "maxReceiveCount": maximum}
+        attributes["RedrivePolicy"] = json.dumps(policy)
+    url: str = sqs.create_queue(QueueName="orders", Attributes=attributes)["QueueUrl"]
+    failing(platform)
+    platform.client("lambda").create_event_source_mapping(
+        FunctionName="pay", EventSourceArn=arn("sqs", "orders"), **mapping
+    )
+    return url
+
+
+def test_what_a_mapping_failed_on_tells_when_it_is_tried_again(penstock: Penstock, platform: PlatformThread) -> None:
+    platform.freeze()
+    url = mapped(platform, maximum=2)
+    sent = platform.client("sqs").send_message(QueueUrl=url, MessageBody="{}")["MessageId"]
+    first = penstock("trace", sent, "--wait").out
+    assert "→ function pay  failed" in first and "next attempt " in first and "(in 30 s)" in first
+    platform.advance(10)
+    hop = json.loads(penstock("trace", sent, "--json").out)["hops"][0]
+    assert hop["due"] == hop["at"] + 30 and "deadLetter" not in hop
+    client = Client(platform.url, account="000000000000", region="us-east-1")
+    assert client.own("GET", f"/events/{sent}")["hops"] == [hop]
+    platform.advance(20)
+    lines = penstock("trace", sent, "--wait").out.splitlines()
+    assert [line.count("next attempt") + line.count("(in ") for line in lines[:2]] == [0, 0], "it has been tried again"
+    assert "dead letter: queue dead " in lines[2] and "(in 30 s)" in lines[2], lines
+    platform.advance(30)
+    moved = penstock("trace", sent, "--wait").out
+    assert "→ queue dead  moved after 2 receives" in moved and "(in " not in moved
+
+
+def test_another_visibility_timeout_is_another_next_attempt(penstock: Penstock, platform: PlatformThread) -> None:
+    platform.freeze()
+    url = mapped(platform, visible=30)
+    sqs = platform.client("sqs")
+    sent = sqs.send_message(QueueUrl=url, MessageBody="{}")["MessageId"]
+    assert "(in 30 s)" in penstock("trace", sent, "--wait").out
+    [mapping] = platform.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    platform.client("lambda").update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
+    assert "next attempt" not in penstock("trace", sent, "--wait").out, "nobody takes from the queue"
+    platform.advance(30)
+    [held] = sqs.receive_message(QueueUrl=url)["Messages"]
+    sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=held["ReceiptHandle"], VisibilityTimeout=300)
+    platform.client("lambda").update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
+    assert "(in 5 min)" in penstock("trace", sent, "--wait").out
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=held["ReceiptHandle"])
+    assert "(in " not in penstock("trace", sent, "--wait").out
+
+
+def test_a_batch_that_fills_or_is_throttled_is_shown_as_waiting(penstock: Penstock, platform: PlatformThread) -> None:
+    platform.freeze()
+    url = mapped(platform, BatchSize=3, MaximumBatchingWindowInSeconds=20)
+    sqs, functions = platform.client("sqs"), platform.client("lambda")
+    sent = sqs.send_message(QueueUrl=url, MessageBody="1")["MessageId"]
+    filling = penstock("trace", sent, "--wait").out
+    assert "→ function pay  waiting  1 B, its batch fills until " in filling and "(in 20 s)" in filling
+    functions.put_function_concurrency(FunctionName="pay", ReservedConcurrentExecutions=0)
+    platform.advance(15)
+    for body in ("2", "3"):
+        sqs.send_message(QueueUrl=url, MessageBody=body)
+    throttled = penstock("trace", sent, "--wait").out
+    assert "→ function pay  waiting " in throttled and "batch of 3, next attempt " in throttled
+    assert "(in 500 ms)" in throttled and "✗ attempt 1 (does not count)" in throttled
+    functions.delete_function_concurrency(FunctionName="pay")
+    platform.advance(0.5)
+    hop = json.loads(penstock("trace", sent, "--wait", "--json").out)["hops"][0]
+    assert (hop["state"], round(hop["started"] - hop["at"], 3)) == ("failed", 15.5)
+    assert " after 15.5 s" in penstock("trace", sent).out, "the window is no run time"
 
 
 def test_a_synchronous_invoke_begins_before_what_it_causes(penstock: Penstock, platform: PlatformThread) -> None:

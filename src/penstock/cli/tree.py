@@ -30,6 +30,7 @@ REDRIVE = "sqs:redrive"  # a hop into a dead-letter queue: its attempts are rece
 ROUTED = "events:target"  # a hop that a rule made
 QUEUED = "lambda:async"  # a hop from a function's own queue into it
 DEAD = "dead letter"
+_FIRST = {"lambda:mapping": "its batch fills until"}  # what a hop that has not been tried waits for
 
 
 def event_tree(trace: View, *, logs: bool = False) -> list[Tree]:
@@ -178,9 +179,10 @@ def hop_line(hop: View, now: float | None = None, *, below_rule: bool = False) -
         details.append(f"batch of {hop['runHops']}")
     if hop.get("orderKey"):
         details.append(f"in order of {hop['orderKey']}")
-    if hop["state"] == "waiting" and hop.get("due"):
-        wait = "" if now is None else f" (in {duration(max(hop['due'] - now, 0))})"
-        details.append(f"next attempt {clock_time(hop['due'])}{wait}")
+    comes = _comes(hop, now)
+    if comes and not (hop["state"] == "failed" and hop.get("deadLetter")):
+        tried = hop.get("failed") or hop["state"] == "failed"
+        details.append(f"{'next attempt' if tried else _FIRST.get(hop['kind'], 'next attempt')} {comes}")
     if hop["kind"] == ROUTED and not below_rule:
         details.append(f"by {resource(hop['source'])}")
     details += _measured(hop)
@@ -189,8 +191,15 @@ def hop_line(hop: View, now: float | None = None, *, below_rule: bool = False) -
         style = "dim" if hop["state"] == "filtered" else "red"
         text.append("  " + ": ".join(part for part in (hop.get("code"), hop.get("message")) if part), style)
     if hop["state"] in ("failed", "expired") and hop.get("deadLetter"):
-        text.append(f"  dead letter: {resource(hop['deadLetter'])}", "yellow")
+        text.append(f"  dead letter: {resource(hop['deadLetter'])}{comes and f' {comes}'}", "yellow")
     return text
+
+
+def _comes(hop: View, now: float | None) -> str:
+    """When a hop goes on, if it does: a moment, and how long it is until then."""
+    if hop["state"] not in ("waiting", "failed") or not hop.get("due"):
+        return ""
+    return clock_time(hop["due"]) + ("" if now is None else f" (in {duration(max(hop['due'] - now, 0))})")
 
 
 def attempt_line(attempt: View, number: int) -> Text:

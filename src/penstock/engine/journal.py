@@ -128,6 +128,16 @@ def end(tx: Transaction, d: Delivery, outcome: Outcome, now: int) -> None:
     )
 
 
+def hold_batch(tx: Transaction, run: int, due: int) -> None:
+    """Let a batch's hops be seen to wait until ``due``: they have no beginning until then."""
+    tx.write("UPDATE delivery SET started = NULL, due = ? WHERE run = ? AND state = 1", (due, run))
+
+
+def begin_batch(tx: Transaction, run: int, now: int) -> None:
+    """Let a batch's hops that waited be seen to run."""
+    tx.write("UPDATE delivery SET started = ? WHERE run = ? AND state = 1 AND started IS NULL", (now, run))
+
+
 def note_fault(tx: Transaction, d: Delivery, message: str, now: int) -> None:
     """Count that our own code failed over a hop, and keep what was last."""
     last = {"at": now, "delivery": d.id, "kind": d.kind, "message": message[:2000]}

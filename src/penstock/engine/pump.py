@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,13 +83,15 @@ class Consumer:
 class _Batch:
     """Records on their way: ``deliveries`` are their hops, in the same order.
 
-    ``throttled`` counts tries in vain, ``refused`` is how the last of them ended.
+    ``ends`` is when its window does, in platform ms. ``throttled`` counts tries in vain, ``refused`` is how the last of
+    them ended.
     """
 
     run: int
     records: list[Claimed] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
     bytes: int = 0
+    ends: int | None = None
     throttled: int = 0
     refused: Throttled | None = None
 
@@ -101,6 +104,17 @@ class _Batch:
         """When it is tried again after it was throttled; None when its leases do not last for that."""
         due = now + min(THROTTLED_MS << min(self.throttled, 10), LONGEST_THROTTLED_MS)
         return due if self.lasts(due, error) else None
+
+
+@dataclass(slots=True)
+class _Taken:
+    """What a claim gave: ``later`` is when something can be taken, in platform ms, ``ends`` when the window does."""
+
+    records: list[Claimed]
+    deliveries: list[Delivery]
+    found: bool
+    later: int | None
+    ends: int
 
 
 class _Line:
@@ -148,7 +162,7 @@ class _Line:
             lambda tx: self._take(tx, batch), lambda r, e: self._taken(batch, r, e), frees=True
         )
 
-    def _take(self, tx: Transaction, batch: _Batch) -> tuple[list[Claimed], list[Delivery], bool, int | None]:
+    def _take(self, tx: Transaction, batch: _Batch) -> _Taken:
         if tx.lean:
             raise StoreFull("the disk is full: consumers take nothing more until something has been deleted")
         consumer, cx = self.consumer, Context(self.pump.parts, tx, self.call)
@@ -156,28 +170,35 @@ class _Line:
             cx, consumer.source, limit=consumer.batch_size - len(batch.records), lease_ms=consumer.lease_ms,
             max_bytes=consumer.max_bytes - batch.bytes,
         )  # fmt: skip
-        records: list[Claimed] = []
+        wanted = [consumer.accepts is None or consumer.accepts(record.record) for record in claimed]
+        records = [record for record, accepted in zip(claimed, wanted, strict=True) if accepted]
+        ends = cx.now + consumer.window_ms if batch.ends is None else batch.ends
+        size = batch.bytes + sum(record.size for record in records)
+        fills = consumer.window_ms > 0 and not self._is_full(len(batch.records) + len(records), size)
         deliveries: list[Delivery] = []
         turned_down: list[Claimed] = []
-        for record in claimed:
-            accepted = consumer.accepts is None or consumer.accepts(record.record)
+        for record, accepted in zip(claimed, wanted, strict=True):
             delivery = Delivery(
                 id=cx.names.id(), event=record.event, account=consumer.account, region=consumer.region,
-                kind=consumer.kind, source=consumer.source, target=consumer.target, at=cx.now, started=cx.now,
+                kind=consumer.kind, source=consumer.source, target=consumer.target, at=cx.now,
+                started=None if accepted and fills else cx.now,
                 state=RUNNING if accepted else FILTERED, ended=None if accepted else cx.now, attempts=1,
-                due=cx.now, run=batch.run if accepted else None, detail={"consumer": consumer.id},
+                due=ends if accepted and fills else cx.now, run=batch.run if accepted else None,
+                detail={"consumer": consumer.id},
                 outcome=None if accepted or consumer.why is None else {"message": consumer.why(record.record)},
             )  # fmt: skip
             journal.insert(tx, delivery)
             if accepted:
-                records.append(record)
                 deliveries.append(delivery)
             else:
                 turned_down.append(record)
         if turned_down:
             self.source.settle(cx, consumer.source, done=turned_down, failed=())
         later = None if claimed else self.source.next_available(cx, consumer.source)
-        return records, deliveries, bool(claimed), later
+        return _Taken(records, deliveries, bool(claimed), later, ends)
+
+    def _is_full(self, records: int, size: int) -> bool:
+        return records >= self.consumer.batch_size or size >= self.consumer.max_bytes
 
     def _taken(self, batch: _Batch, result: Any, error: BaseException | None) -> None:
         self.claiming = False
@@ -185,28 +206,27 @@ class _Line:
             _logger.warning("taking from %s failed: %s", self.consumer.source, error)
             asyncio.get_running_loop().call_later(_NO_ROOM_S, self.wake)
             return
-        records, deliveries, found, later = result
-        batch.records += records
-        batch.deliveries += deliveries
-        batch.bytes += sum(record.size for record in records)
+        taken: _Taken = result
+        batch.records += taken.records
+        batch.deliveries += taken.deliveries
+        batch.bytes += sum(record.size for record in taken.records)
         if batch.records:
+            batch.ends = taken.ends
             self._run_or_hold(batch)
-        if found or self.dirty:  # or something came while this was being taken, which it cannot have seen
+        if taken.found or self.dirty:  # or something came while this was being taken, which it cannot have seen
             self.wake()
-        elif later is not None:
-            self._arm(later)
-        if not found and not self.batches and not self.throttled:
+        elif taken.later is not None:
+            self._arm(taken.later)
+        if not taken.found and not self.batches and not self.throttled:
             self.concurrency = INITIAL_CONCURRENCY
 
     def _run_or_hold(self, batch: _Batch) -> None:
-        consumer = self.consumer
-        full = len(batch.records) >= consumer.batch_size or batch.bytes >= consumer.max_bytes
-        if consumer.window_ms == 0 or full or self.stopped:
+        if self.consumer.window_ms == 0 or self._is_full(len(batch.records), batch.bytes) or self.stopped:
             self._run(batch)
         elif self.held is None:
+            assert batch.ends is not None
             self.held = batch
-            clock = self.pump.parts.clock
-            self.window = clock.call_at(clock.now() + consumer.window_ms, self._window_ended)
+            self.window = self.pump.parts.clock.call_at(batch.ends, self._window_ended)
 
     def _window_ended(self) -> None:
         if self.held is not None:
@@ -222,6 +242,16 @@ class _Line:
         task.add_done_callback(self._handled)
         self._grow()
 
+    def _begin(self, batch: _Batch) -> None:
+        """Note for whoever looks that what waited runs now; how it ends says so too, should there be no room for it."""
+        waited = [delivery for delivery in batch.deliveries if delivery.started is None]
+        now = self.pump.parts.clock.now()
+        for delivery in waited:
+            delivery.started = now
+        if waited:
+            with suppress(StoreError):
+                self.pump.parts.store.submit(lambda tx: journal.begin_batch(tx, batch.run, now))
+
     def _grow(self) -> None:
         now = self.pump.parts.machine.monotonic_ms()
         if len(self.batches) >= self.concurrency and now - self.grown_at >= CONCURRENCY_STEP_MS:
@@ -229,6 +259,7 @@ class _Line:
             self.concurrency = min(self.concurrency + CONCURRENCY_STEP, MAXIMUM_CONCURRENCY)
 
     async def _handle(self, batch: _Batch) -> None:
+        self._begin(batch)
         try:
             if batch.refused is not None and not batch.lasts(self.pump.parts.clock.now(), batch.refused):
                 raise batch.refused  # stopped, or woken late
@@ -264,17 +295,16 @@ class _Line:
         batch.refused = error
         self.concurrency = max(1, self.concurrency // 2)
         self.grown_at = self.pump.parts.machine.monotonic_ms()
-        await self._write(lambda tx: _note_throttle(tx, batch, clock.now(), error))
+        await self._write(lambda tx: _note_throttle(tx, batch, clock.now(), error, due))
         if self.stopped:
             return False
+        for delivery in batch.deliveries:
+            delivery.started = None
         self.throttled[batch.run] = batch, clock.call_at(due, lambda: self._try_again(batch))
         return True
 
     def _try_again(self, batch: _Batch) -> None:
         if self.throttled.pop(batch.run, None) is not None:
-            now = self.pump.parts.clock.now()
-            for delivery in batch.deliveries:
-                delivery.started = now
             self._run(batch)
 
     def _settle(self, tx: Transaction, batch: _Batch, handled: Handled) -> None:
@@ -330,8 +360,11 @@ class _Line:
                 timer.cancel()
 
 
-def _note_throttle(tx: Transaction, batch: _Batch, now: int, error: Throttled) -> None:
-    """One row for all throttled tries of a delivery: a lease of 12 hours has room for thousands."""
+def _note_throttle(tx: Transaction, batch: _Batch, now: int, error: Throttled, due: int) -> None:
+    """The batch waits until ``due``.
+
+    One row stands for all throttled tries of a delivery: a lease of 12 hours has room for thousands.
+    """
     for delivery in batch.deliveries:
         if batch.throttled == 1:
             journal.failed_attempt(tx, delivery, ended=now, code=error.code, message=error.message, counted=False)
@@ -339,6 +372,7 @@ def _note_throttle(tx: Transaction, batch: _Batch, now: int, error: Throttled) -
             journal.throttled_again(
                 tx, delivery, ended=now, code=error.code, message=f"{error.message} ({batch.throttled} times)"
             )
+    journal.hold_batch(tx, batch.run, due)
 
 
 class Pump:

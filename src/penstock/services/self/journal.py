@@ -13,6 +13,7 @@ from penstock.engine.journal import STATES
 from penstock.engine.operation import Request, Response, operation
 from penstock.services.self import explaining, graph
 from penstock.services.self.errors import NotFound
+from penstock.services.self.returning import add_returns
 from penstock.services.self.rules import journal_id, milliseconds, seconds
 from penstock.services.self.views import EVENT, event_view, events_of, hop_views
 from penstock.store.store import Reader
@@ -82,6 +83,7 @@ async def get_event(cx: WaitingContext, request: Request) -> Response:
     found = await cx.read(look)
     if found is None:
         raise _not_found(request["eventId"])
+    await add_returns(cx, found["hops"])
     return found
 
 
@@ -104,6 +106,7 @@ async def trace_event(cx: WaitingContext, request: Request) -> Response:
     if found is None:
         raise _not_found(request["eventId"])
     found["now"] = seconds(cx.now)
+    await add_returns(cx, found["hops"])
     if request.get("why"):
         found["explanations"] = await explaining.explanations(cx, found)
     return found

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from penstock.base.names import uuid_of
-from penstock.engine.journal import STATES
+from penstock.engine.journal import RUNNING, STATES, WAITING
 from penstock.services.self.rules import seconds
 from penstock.store.store import Reader, Row
 
@@ -83,9 +83,10 @@ def _attempt_view(row: Row) -> dict[str, Any]:
 def _hop_view(row: Row, failed: list[dict[str, Any]], payloads: int) -> dict[str, Any]:
     outcome = orjson.loads(row[16]) if row[16] else {}
     waits = row[5] < 2
+    held = row[5] == RUNNING and row[8] is None  # a batch that fills, or is throttled: it runs at ``due``
     view = {
         "hopId": uuid_of(row[0]), "eventId": uuid_of(row[1]), "kind": row[2], "source": row[3], "target": row[4],
-        "state": STATES[row[5]], "at": seconds(row[6]), "due": seconds(row[7]) if waits else None,
+        "state": STATES[WAITING if held else row[5]], "at": seconds(row[6]), "due": seconds(row[7]) if waits else None,
         "started": seconds(row[8]), "ended": seconds(row[9]), "attempts": row[10], "maxAttempts": row[11],
         "expires": seconds(row[12]), "deadLetter": row[13], "orderKey": row[14], "runId": public(row[15]),
         "runHops": row[19], "size": row[18], "code": outcome.pop("code", "") or None,

@@ -10,7 +10,7 @@ from penstock.engine.operation import Request, Response, operation
 from penstock.services.sqs import contents
 from penstock.services.sqs.catalog import Queue, by_arn, by_url
 from penstock.services.sqs.errors import QueueDoesNotExist
-from penstock.services.sqs.storage import Message, payload_text, peek
+from penstock.services.sqs.storage import Message, held_of_event, payload_text, peek
 
 LIMIT: Final = 1000  # messages of one look
 OUTSIDE_QUEUES: Final = 50  # queues named in one answer of what is outside
@@ -36,6 +36,25 @@ def peek_messages(cx: Context, request: Request) -> Response:
         raise QueueDoesNotExist
     limit = min(request.get("Limit") or LIMIT, LIMIT)
     return {"messages": [_told(cx, queue, message) for message in peek(cx, queue, limit)]}
+
+
+@operation(internal=True)
+def hidden_messages(cx: Context, request: Request) -> Response:
+    """When the messages that carry these events can be received again: those of ``QueueArn`` that are hidden now.
+
+    ``EventIds`` are journal ids. A message that has been received as often as the redrive policy lets it is moved to
+    the dead-letter queue at that moment, which is named then.
+    """
+    queue = by_arn(cx, request["QueueArn"])
+    found = []
+    for event in request["EventIds"] if queue is not None else ():
+        for message in held_of_event(cx, queue, event):
+            told = {"eventId": uuid_of(event), "visibleAt": message.visible_at / 1000}
+            redrive = queue.redrive
+            if redrive is not None and message.receives >= redrive.maximum:
+                told["deadLetter"] = str(redrive.target)
+            found.append(told)
+    return {"messages": found}
 
 
 def _told(cx: Context, queue: Queue, message: Message) -> dict[str, Any]:
