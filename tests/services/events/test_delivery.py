@@ -229,6 +229,18 @@ def test_a_log_group_gets_a_log_event(shop: Shop, platform: Any) -> None:
     assert json.loads(second["message"])["id"] == event == second["logStreamName"]
 
 
+@pytest.mark.parametrize("time", ['"²"', '"' + "9" * 5000 + '"', "-1", str(2**63), str(2**80), '"0001-01-01"', "true"])
+def test_a_log_event_whose_time_is_none_is_of_now(shop: Shop, platform: Any, time: str) -> None:
+    logs = platform.client("logs")
+    logs.create_log_group(logGroupName="/events")
+    template = {"InputPathsMap": {}, "InputTemplate": f'{{"timestamp": {time}, "message": "m"}}'}
+    target = {"Id": "t", "Arn": shop.arn("logs", "log-group:/events"), "InputTransformer": template}
+    shop.rule("r", {"source": ["shop"]}, target)
+    shop.put({})
+    (event,) = logs.filter_log_events(logGroupName="/events")["events"]
+    assert event["message"] == "m" and (event["timestamp"] == event["ingestionTime"] or time == "true")
+
+
 def test_what_a_gone_target_cannot_take_goes_to_the_dead_letter_queue_at_once(shop: Shop) -> None:
     dead = {"DeadLetterConfig": {"Arn": shop.queue("dead")}}
     gone = shop.queue("gone")

@@ -260,6 +260,7 @@ async def test_settings_are_put_updated_and_deleted(tmp_path: Path, bench: Bench
         ("arn:aws:sns:us-east-1:000000000000:t", "sns is not supported yet as a destination"),
         ("arn:aws:s3:::bucket", "s3 is not supported yet as a destination"),
         ("arn:aws:sqs:us-east-1:000000000000:q.fifo", "name a standard SQS queue"),
+        ("arn:aws:sqs:us-east-1:000000000000:", "name an ARN"),
         ("arn:aws:lambda:us-east-1:000000000000:function:orders", "as a destination for itself"),
         ("arn:aws:lambda:us-east-1:000000000000:function:orders:$LATEST", "as a destination for itself"),
         ("arn:aws:lambda:us-east-1:000000000000:function:gone", "there is no such function"),

@@ -396,6 +396,7 @@ async def test_a_mapping_whose_function_is_gone_leaves_the_queue_alone_until_it_
         ({"FilterCriteria": {"Filters": [{"Pattern": "{"}]}}, "InvalidParameterValueException", "Invalid filter"),
         ({"EventSourceArn": ARN + "none"}, "InvalidParameterValueException", "Error occurred while ReceiveMessage"),
         ({"EventSourceArn": None}, "InvalidParameterValueException", "Unrecognized event source."),
+        ({"EventSourceArn": ARN}, "InvalidParameterValueException", "Unrecognized event source."),
         ({"FunctionName": "none"}, "ResourceNotFoundException", "Function not found: "),
         ({"FunctionName": "slow"}, "InvalidParameterValueException", "visibility timeout: 30 seconds is less than Fu"),
         (

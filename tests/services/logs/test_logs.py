@@ -157,6 +157,14 @@ def test_streams_are_listed_by_name_and_by_last_event(logs: Any, now: int) -> No
         names(orderBy="LastEventTime", logStreamNamePrefix="b")
 
 
+def test_a_token_of_another_list_is_no_moment(logs: Any) -> None:
+    for name in ("9" * 30, "a"):
+        logs.create_log_group(logGroupName=name)
+    token = logs.describe_log_groups(limit=1)["nextToken"]
+    with pytest.raises(ClientError, match="a list in another order"):
+        logs.describe_log_streams(logGroupName="a", orderBy="LastEventTime", nextToken=token)
+
+
 # --- writing
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+from base64 import b64encode
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 from urllib.error import HTTPError
@@ -282,6 +283,10 @@ def test_what_a_task_needs_is_said(platform: PlatformThread) -> None:
         assert error.value.response["Error"]["Code"] == code
     with pytest.raises(ClientError, match="Value for parameter TaskHandle is invalid"):
         client.cancel_message_move_task(TaskHandle="nothing")
+    for digits in (20, 5000):
+        handle = b64encode(json.dumps({"taskId": "9" * digits, "sourceArn": ARN + "q"}).encode()).decode()
+        with pytest.raises(ClientError, match="ResourceNotFoundException"):
+            client.cancel_message_move_task(TaskHandle=handle)
 
 
 def test_a_rated_task_goes_on_after_a_restart(own_platform: PlatformThread) -> None:

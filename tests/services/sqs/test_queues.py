@@ -100,6 +100,12 @@ def test_the_kind_of_a_queue_cannot_be_changed(sqs: Alone) -> None:
     assert error.message == "Invalid value for the parameter FifoQueue. Reason: Modifying queue type is not supported."
 
 
+@pytest.mark.parametrize("value", ["", "-1", "1.0", "１", "43201", "9" * 20, "9" * 5000])
+def test_a_number_that_an_attribute_cannot_have_is_refused(sqs: Alone, value: str) -> None:
+    error = sqs.fails("SetQueueAttributes", QueueUrl=sqs.queue("q"), Attributes={"VisibilityTimeout": value})
+    assert error.message == "Invalid value for the parameter VisibilityTimeout."
+
+
 def test_unknown_attributes_are_named(sqs: Alone) -> None:
     url = sqs.queue("q")
     error = sqs.fails("GetQueueAttributes", QueueUrl=url, AttributeNames=["QueueArn", "nothing"])

@@ -116,9 +116,10 @@ def _destination(cx: Context, destinations: dict[str, Any], condition: str, row:
     target: str | None = (destinations.get(condition) or {}).get("Destination")
     if not target:
         return None
-    if not target.startswith("arn:"):
-        raise InvalidParameterValue(f"The destination {target} is invalid: name an ARN.")
-    arn = Arn.parse(target)
+    try:
+        arn = Arn.parse(target)
+    except ValueError:
+        raise InvalidParameterValue(f"The destination {target} is invalid: name an ARN.") from None
     if arn.service in ("sns", "s3"):
         raise Unsupported(
             f"DestinationConfig.{condition}.Destination: {arn.service} is not supported yet as a destination; "

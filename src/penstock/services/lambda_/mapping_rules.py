@@ -109,7 +109,10 @@ def check_source(arn: str | None, region: str) -> Arn:
     """The queue a mapping takes from; refuses every other kind of source by name."""
     if not arn:
         raise InvalidParameterValue("Unrecognized event source.")
-    parsed = Arn.parse(arn)
+    try:
+        parsed = Arn.parse(arn)
+    except ValueError:
+        raise InvalidParameterValue("Unrecognized event source.") from None
     if parsed.service in _SOURCES:
         raise Unsupported(
             f"EventSourceArn: {_SOURCES[parsed.service]} as a source is not supported yet; use an SQS queue"

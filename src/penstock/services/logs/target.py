@@ -18,6 +18,8 @@ from penstock.engine.journal import Delivery
 from penstock.services.logs.rules import EVENT_BYTES, EVENT_LARGEST
 from penstock.services.logs.writing import append
 
+_LATEST_MS = 253_402_300_799_999  # the last moment of the year 9999
+
 
 class GroupTarget:
     """Log groups take deliveries."""
@@ -50,9 +52,11 @@ def _event(payload: bytes, now: int) -> tuple[int, str]:
 
 def _moment(value: Any, now: int) -> int:
     """A time in milliseconds, or as events tell it; now when it is neither."""
-    if isinstance(value, int) or (isinstance(value, str) and value.isdigit()):
-        return int(value)
     try:
-        return int(datetime.fromisoformat(str(value)).timestamp() * 1000)
-    except ValueError:
+        if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()):
+            moment = int(value)
+        else:
+            moment = int(datetime.fromisoformat(str(value)).timestamp() * 1000)
+    except (ValueError, OverflowError):
         return now
+    return moment if 0 <= moment <= _LATEST_MS else now

@@ -49,6 +49,7 @@ SETTABLE: Final = frozenset({
 })  # fmt: skip
 ALL: Final = SETTABLE | TOLD
 
+_NUMBER: Final = re.compile("[0-9]{1,10}")  # Python reads none of more than 4,300 digits
 _QUEUE_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _UNSUPPORTED_FORMAT: Final = (
     "Invalid value for the parameter RedriveAllowPolicy. Reason: Amazon SQS can't create the redrive allow policy, as"
@@ -123,7 +124,7 @@ def checked(given: Mapping[str, str], *, fifo: bool, new: bool, current: Mapping
 def _checked(name: str, value: str, fifo: bool, new: bool) -> str:
     if name in NUMBERS:
         low, high, _ = NUMBERS[name]
-        if not value.isascii() or not value.isdecimal() or not low <= int(value) <= high:
+        if not _NUMBER.fullmatch(value) or not low <= int(value) <= high:
             raise InvalidAttributeValue(f"Invalid value for the parameter {name}.")
         return str(int(value))
     if name == "FifoQueue":

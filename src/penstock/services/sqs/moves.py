@@ -7,6 +7,7 @@ platform's clock, holds up quiet while it has something to do now, and shows in 
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from typing import Any, Final
@@ -35,6 +36,7 @@ WHERE m.queue = ?1 AND g.ready_at <= ?2 AND m.id <= ?3 AND NOT EXISTS (
 ) ORDER BY m.id LIMIT ?4
 """
 _MOVABLE: Final = "SELECT count(*), max(id) FROM sqs_message WHERE queue = ? AND visible_at <= ?"
+_TASK: Final = re.compile("[0-9]{1,18}")  # a task's id; SQLite takes no longer one
 _GONE: Final = "AWS.SimpleQueueService.NonExistentQueue"
 
 
@@ -152,7 +154,7 @@ def _read_handle(handle: str) -> tuple[int, str]:
         Arn.parse(source)
     except (Base64Error, ValueError, KeyError, TypeError, AttributeError):
         raise InvalidParameterValue("Value for parameter TaskHandle is invalid.") from None
-    return int(task) if isinstance(task, str) and task.isdecimal() else -1, source
+    return int(task) if isinstance(task, str) and _TASK.fullmatch(task) else -1, source
 
 
 # --- a slice of a task
