@@ -6,7 +6,7 @@ from penstock.engine.context import WaitingContext
 from penstock.engine.operation import Request, Response, operation
 from penstock.services.self.errors import InvalidRequest
 from penstock.services.self.health import clock_of
-from penstock.services.self.rules import milliseconds
+from penstock.services.self.rules import LATEST_SECONDS, milliseconds
 
 
 @operation
@@ -38,6 +38,8 @@ async def advance_clock(cx: WaitingContext, request: Request) -> Response:
     by, to = request.get("bySeconds"), request.get("to")
     if (by is None) == (to is None):
         raise InvalidRequest("give either bySeconds (how far) or to (a moment), and not both")
+    if (cx.now / 1000 + by if to is None else to) > LATEST_SECONDS:
+        raise InvalidRequest("platform time goes no further than the year 9000: give an earlier moment")
     moment = cx.now + milliseconds(by) if to is None else milliseconds(to)
     if moment < cx.now:
         raise InvalidRequest(f"platform time never goes back: it is {cx.now / 1000:.3f}, past {moment / 1000:.3f}")

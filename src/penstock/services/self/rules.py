@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, overload
+from typing import Any, Final, overload
 
 import orjson
 
 from penstock.base.names import id_of
 from penstock.services.self.errors import NotFound
+
+
+LATEST_SECONDS: Final = 221_845_392_000  # the year 9000: dates end with 9999, and much is due years later
 
 
 @overload
@@ -27,7 +30,7 @@ def milliseconds(value: float) -> int:
 
 def journal_id(public: str) -> int:
     """The journal's id behind a message id, event id, request id or hop id; a bare number is taken as it is."""
-    id_ = int(public) if public.isascii() and public.isdigit() and len(public) < 20 else id_of(public)
+    id_ = int(public) if public.isascii() and public.isdigit() and len(public) < 19 else id_of(public)
     if id_ is None:
         raise NotFound(
             f"{public} is no id of this platform: give a message id, event id or request id, "
