@@ -10,7 +10,6 @@ import orjson
 from penstock.base.names import id_of
 from penstock.services.self.errors import NotFound
 
-
 LATEST_SECONDS: Final = 221_845_392_000  # the year 9000: dates end with 9999, and much is due years later
 
 
