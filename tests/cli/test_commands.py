@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import shutil
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
-from penstock.cli.app import run
+from penstock.cli.app import app, run
 from penstock.testing.platform import PlatformThread
 from tests.cli.conftest import Penstock
 
@@ -182,3 +186,56 @@ def test_an_application_is_removed_by_name(penstock: Penstock, platform: Platfor
     ran = penstock("down", "shop")
     assert (ran.code, "Removed shop." in ran.out) == (0, True)
     assert json.loads(penstock("status", "--json").out)["applications"] == []
+
+
+def shell(home: Path, command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command of /bin/sh with a home of its own: nothing of the real one is read or written."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return subprocess.run(
+        ["/bin/sh", "-c", f"{command}\ntrue"], env={"HOME": str(home), "PATH": path, **environment}, cwd=home,
+        text=True, capture_output=True, check=True, timeout=60,
+    )  # fmt: skip
+
+
+def test_completion_is_installed_for_the_shell_that_is_named(tmp_path: Path) -> None:
+    for name, file in (("bash", ".bash_completions/penstock.sh"), ("zsh", ".zfunc/_penstock"),
+                       ("fish", ".config/fish/completions/penstock.fish")):  # fmt: skip
+        said = shell(tmp_path, f"penstock --install-completion {name}").stdout
+        assert said.startswith(f"Completion for {name} is installed in {tmp_path / file};")
+        shown = shell(tmp_path, f"penstock --show-completion={name}").stdout
+        assert shown.strip() == (tmp_path / file).read_text().strip() and f"complete_{name}" in shown
+    nameless = shell(tmp_path, "penstock --show-completion")  # from /bin/sh, which has no completion
+    assert "Name the shell: penstock --show-completion bash (or zsh, fish" in nameless.stderr
+    wrong = shell(tmp_path, "penstock --show-completion tcsh")
+    assert "There is no completion for tcsh: name one of bash, zsh, fish" in wrong.stderr
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash on this machine")
+def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("""
+eval "$(penstock --show-completion bash)"
+complete_words() {
+    COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
+    _penstock_completion penstock
+    echo "${COMPREPLY[@]}"
+}
+complete_words penstock s
+complete_words penstock up --param Stage = dev --wa
+complete_words penstock clock ad
+complete_words penstock up ''
+""")
+    said = shell(tmp_path, f"bash {script}").stdout.splitlines()
+    assert said == ["status send", "--wait --watch", "advance", ""]
+
+
+def test_every_completion_is_one_line_with_its_help(tmp_path: Path) -> None:
+    fish = {"_PENSTOCK_COMPLETE": "complete_fish", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    said = shell(tmp_path, "penstock", _TYPER_COMPLETE_ARGS="penstock reset --", **fish).stdout.splitlines()
+    assert len(said) > 5 and [line for line in said if not line.startswith("--") or "\t" not in line] == []
+    pending: list[Any] = [typer.main.get_command(app)]
+    for command in pending:  # a line of help that is longer is broken in two, and the second one offered as a word
+        pending += getattr(command, "commands", {}).values()
+        options = [each for each in command.params if each.param_type_name == "option" and each.help]
+        assert {each.name: each.help for each in options if len(each.help) > 79} == {}, command.name
+    assert len(pending) > len(COMMANDS)

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from penstock import __version__
-from penstock.cli import clock, deployments, events, functions, queues, state, trace, up
+from penstock.cli import clock, completion, deployments, events, functions, queues, state, trace, up
 from penstock.cli.problems import FAILED, INTERRUPTED, Problem
 from penstock.cli.show import console
 
@@ -30,6 +30,7 @@ app = typer.Typer(
     help=ABOUT,
     rich_markup_mode=None,
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
@@ -58,6 +59,8 @@ def penstock(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
+    install_completion: completion.Install = False,
+    show_completion: completion.Show = False,
 ) -> None:
     """What all commands share."""
 
@@ -72,8 +75,14 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        code: Any = app(arguments, standalone_mode=False, prog_name="penstock")
+        if completion.named_shell(given):
+            return 0
+        completion.prepare()
+        code: Any = app(given, standalone_mode=False, prog_name="penstock")
+        if code and (advice := completion.unknown_shell(given)):
+            _say(advice)
     except Problem as problem:
         _say(problem.message)
         return problem.exit_code

@@ -22,10 +22,7 @@ PROBE_S: Final = 2  # machine seconds a server has to say who it is
 
 Url = Annotated[
     str | None,
-    typer.Option(
-        "--url",
-        help="The server's address. Else that of the server on the data directory, of AWS_ENDPOINT_URL, or the port.",
-    ),
+    typer.Option("--url", help="The server's address; else of the data directory, AWS_ENDPOINT_URL or the port."),
 ]
 Data = Annotated[Path | None, typer.Option("--data", help="The data directory.", show_default=".penstock")]
 Account = Annotated[str | None, typer.Option("--account", help="The account to work in.", show_default="000000000000")]
