@@ -118,14 +118,14 @@ def _sync_tree(folder: Path) -> None:
     One by one, 60,000 files take longer than a client waits. So where they are many and the system has syncfs(2), their
     whole file system is synced instead, which reports a failed write as fsync does (since Linux 5.8).
     """
-    paths = [folder]
+    paths = [str(folder)]
     for path, folders, files in os.walk(folder):
-        paths += [Path(path) / name for name in (*folders, *files)]
-    if len(paths) > _MANY_FILES and sys.platform == "linux":
-        _sync_file_system(folder)
-        return
+        paths += [os.path.join(path, name) for name in (*folders, *files)]
+        if len(paths) > _MANY_FILES and sys.platform == "linux":
+            _sync_file_system(folder)
+            return
     for each in paths:
-        _sync_path(each)
+        _sync_path(Path(each))
 
 
 def _sync_file_system(folder: Path) -> None:

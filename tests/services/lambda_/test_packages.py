@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import stat
+import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -108,3 +110,67 @@ def test_a_damaged_zip_is_refused_or_unpacked_and_nothing_else_happens(noise: by
 def test_the_same_files_make_the_same_zip() -> None:
     assert packages.zip_of({"a": b"1", "b": b"2"}) == packages.zip_of({"b": b"2", "a": b"1"})
     assert os.fsencode("a") in packages.zip_of({"a": b"1"})
+
+
+def calls(function: Callable[[], object]) -> int:
+    """How many functions are called, Python's own included."""
+    count = 0
+
+    def seen(frame: object, what: str, _: object) -> None:
+        nonlocal count
+        count += what in ("call", "c_call")
+
+    sys.setprofile(seen)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_a_file_among_many_costs_few_calls_and_its_directories_are_made_once(tmp_path: Path) -> None:
+    data = zipped({f"node_modules/p{number % 10}/lib/f{number}.js": b"x" * 100 for number in range(1000)})
+    archive = zipfile.ZipFile(io.BytesIO(data))
+    (tmp_path / "code").mkdir()
+    assert calls(lambda: packages.unpack(archive, tmp_path / "code")) < 1000 * 90
+    assert calls(lambda: packages.measure(data)) < 1000 * 30
+    assert len(list((tmp_path / "code").rglob("*.js"))) == 1000
+
+
+def test_a_later_entry_of_a_name_counts_and_a_file_is_no_directory(tmp_path: Path) -> None:
+    twice = io.BytesIO()
+    with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(twice, "w") as archive:
+        archive.writestr("a", b"1")
+        archive.writestr("a", b"2")
+    assert (unpacked(twice.getvalue(), tmp_path / "twice") / "a").read_bytes() == b"2"
+    for number, names in enumerate((("a", "a/b"), ("a/b", "a"), ("a", "a/"))):
+        with pytest.raises(InvalidParameterValue):
+            unpacked(zipped(dict.fromkeys(names, b"")), tmp_path / str(number))
+
+
+def test_what_is_larger_than_a_piece_or_than_it_says_is_read_to_its_end(tmp_path: Path) -> None:
+    large = os.urandom(3 << 20)
+    assert (unpacked(zipped({"large": large}), tmp_path / "whole") / "large").read_bytes() == large
+    broken = bytearray(zipped({"small": b"x" * 100, "other": b""}))
+    broken[14] ^= 1  # of its checksum in the local header: that in the directory counts
+    at = broken.index(b"PK\x01\x02") + 16
+    broken[at] ^= 1
+    with pytest.raises(InvalidParameterValue, match="Could not unzip"):
+        unpacked(bytes(broken), tmp_path / "broken")
+
+
+def test_directories_without_end_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidParameterValue, match="Could not unzip"):
+        unpacked(zipped({"a/" * 3000 + "f": b""}), tmp_path / "deep")
+    monkeypatch.setattr("penstock.services.lambda_.packages.NAMES_BYTES", 100)
+    with pytest.raises(InvalidParameterValue, match="too many directories"):
+        unpacked(zipped({f"{number:0>20}/f": b"" for number in range(10)}), tmp_path / "many")
+
+
+def test_modes_do_not_depend_on_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        folder = unpacked(zipped({"run": b"", "lib/x": b""}, {"run": 0o100755}), tmp_path / "code")
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE((folder / name).stat().st_mode) for name in ("run", "lib/x")] == [0o555, 0o444]

@@ -16,9 +16,11 @@ import stat
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Final
+from typing import Final
 
 from penstock.base.errors import StoreFull
 from penstock.services.lambda_.errors import InvalidParameterValue
@@ -27,7 +29,9 @@ from penstock.store.blobs import Blobs
 
 ENTRIES: Final = 200_000  # Penstock's own: an archive of millions of empty files fits 50 MB
 LINK_BYTES: Final = 4096  # PATH_MAX
+NAMES_BYTES: Final = 64 << 20  # of the paths of all its directories; Penstock's own
 _PIECE: Final = 1 << 20  # bytes unpacked at a time
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 _UNREADABLE: Final = "Could not unzip uploaded file. Please check your file, then try to upload again."
@@ -88,21 +92,22 @@ def unpack(archive: zipfile.ZipFile, folder: Path) -> None:
     links: list[tuple[str, str]] = []
     written = 0
     try:
-        for entry in archive.infolist():
-            path = _inside(entry.filename)
-            if path is None:
-                continue
-            kind = stat.S_IFMT(entry.external_attr >> 16)
-            if entry.is_dir():
-                (folder / path).mkdir(parents=True, exist_ok=True)
-            elif kind == stat.S_IFLNK:
-                if entry.file_size > LINK_BYTES:
+        with _Folder.opened(folder) as inside:
+            for entry in archive.infolist():
+                path = _inside(entry.filename)
+                if path is None:
+                    continue
+                kind = stat.S_IFMT(entry.external_attr >> 16)
+                if entry.is_dir():
+                    inside.make(path)
+                elif kind == stat.S_IFLNK:
+                    if entry.file_size > LINK_BYTES:
+                        raise InvalidParameterValue(_UNREADABLE)
+                    links.append((path, archive.read(entry).decode()))
+                elif kind in (0, stat.S_IFREG):
+                    written = _write(archive, entry, inside, path, written)
+                else:
                     raise InvalidParameterValue(_UNREADABLE)
-                links.append((path, archive.read(entry).decode()))
-            elif kind in (0, stat.S_IFREG):
-                written = _write(archive, entry, folder / path, written)
-            else:
-                raise InvalidParameterValue(_UNREADABLE)
         for path, target in links:
             _link(folder, path, target)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError) as error:
@@ -148,34 +153,88 @@ def _measure(data: bytes, archive: zipfile.ZipFile) -> Package:
 
 def _inside(name: str) -> str | None:
     """An entry's path under the folder; None for the folder itself."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    parts = [part for part in path.parts if part != "."]
-    if path.is_absolute() or ".." in parts or "\0" in name or (parts and parts[0].endswith(":")):
+    path = name.replace("\\", "/")
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if path.startswith("/") or ".." in parts or "\0" in name or (parts and parts[0].endswith(":")):
         raise InvalidParameterValue(f"{_UNREADABLE} The entry {name!r} leads out of the package.")
     return "/".join(parts) or None
 
 
-def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, written: int) -> int:
-    with archive.open(entry) as source, _create(path) as target:
-        while piece := source.read(_PIECE):
-            written += len(piece)
-            if written > UNZIPPED_BYTES:
-                raise InvalidParameterValue(f"Unzipped size must be smaller than {UNZIPPED_BYTES} bytes")
-            target.write(piece)
-        # Zips made on Windows carry no modes. Only the right to execute is taken over.
-        os.fchmod(target.fileno(), 0o555 if (entry.external_attr >> 16) & 0o111 else 0o444)
-    return written
+class _Folder:
+    """A folder that was empty and is being filled: where there are very many files, each system call counts.
+
+    Its directories are made once and remembered. Nothing in it is a link.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._made = {""}
+        self._bytes = 0  # of the names of directories
+        # What the umask took from the folder itself it takes from files too.
+        self._masked = os.fstat(fd).st_mode & 0o555 != 0o555
+
+    @classmethod
+    @contextmanager
+    def opened(cls, path: Path) -> Iterator[_Folder]:
+        """The folder at a path, until the block ends."""
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield cls(fd)
+        finally:
+            os.close(fd)
+
+    def make(self, path: str) -> None:
+        """Make a directory and those above it."""
+        if len(path) > LINK_BYTES:
+            raise InvalidParameterValue(_UNREADABLE)
+        missing = []
+        while path not in self._made:
+            missing.append(path)
+            path = path.rpartition("/")[0]
+        for each in reversed(missing):
+            self._bytes += len(each)
+            if self._bytes > NAMES_BYTES:
+                raise InvalidParameterValue("The zip has too many directories: leave files out that are not needed")
+            try:
+                os.mkdir(each, dir_fd=self._fd)
+            except FileExistsError:  # a file of this name, or one directory where case does not count
+                if not stat.S_ISDIR(os.stat(each, dir_fd=self._fd, follow_symlinks=False).st_mode):
+                    raise
+            self._made.add(each)
+
+    def create(self, path: str, mode: int) -> int:
+        """Make a file, in place of an earlier one of its name, and open it for writing."""
+        parent = path.rpartition("/")[0]
+        if parent not in self._made:
+            self.make(parent)
+        try:
+            fd = os.open(path, _NEW, mode, dir_fd=self._fd)
+        except FileExistsError:
+            os.unlink(path, dir_fd=self._fd)  # of two entries with one name the later counts
+            fd = os.open(path, _NEW, mode, dir_fd=self._fd)
+        if self._masked:
+            os.fchmod(fd, mode)
+        return fd
 
 
-def _create(path: Path) -> BinaryIO:
-    """A new file; its folder is made, and an earlier one of its name removed, only where that is necessary."""
+def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: _Folder, path: str, written: int) -> int:
+    """Unpack an entry; how much has been written with it. A piece that is not full is the last one, and checked."""
+    # Zips made on Windows carry no modes. Only the right to execute is taken over.
+    fd = folder.create(path, 0o555 if (entry.external_attr >> 16) & 0o111 else 0o444)
     try:
-        return path.open("xb")
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        path.unlink()  # of two entries with one name the later counts
-    return path.open("xb")
+        with archive.open(entry) as source:
+            while True:
+                piece = source.read(_PIECE)
+                written += len(piece)
+                if written > UNZIPPED_BYTES:
+                    raise InvalidParameterValue(f"Unzipped size must be smaller than {UNZIPPED_BYTES} bytes")
+                unwritten = memoryview(piece)
+                while unwritten:
+                    unwritten = unwritten[os.write(fd, unwritten) :]
+                if len(piece) < _PIECE:
+                    return written
+    finally:
+        os.close(fd)
 
 
 def _link(folder: Path, path: str, target: str) -> None:
