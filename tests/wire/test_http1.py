@@ -34,17 +34,22 @@ async def test_a_request_is_answered_on_both_loopback_addresses() -> None:
         assert server.calls.seen[0].request == {"QueueUrl": "http://localhost/1/q", "MessageBody": "hello"}
 
 
-async def test_pipelined_requests_are_answered_in_their_order() -> None:
+@pytest.mark.parametrize("ends", ["close", "eof"])
+async def test_pipelined_requests_are_answered_in_their_order(ends: str) -> None:
     async with serving(lambda call: {"MessageId": call.request["MessageBody"]}) as server:
         server.calls.hold = True
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         bodies = [json.dumps({"QueueUrl": "u", "MessageBody": f"{number}"}).encode() for number in range(3)]
-        writer.write(post(bodies[0]) + post(bodies[1]) + post(bodies[2], CLOSE))
+        writer.write(post(bodies[0]) + post(bodies[1]) + post(bodies[2], *[CLOSE] * (ends == "close")))
         await writer.drain()
         await until(lambda: len(server.calls.held) == 3)
+        if ends == "eof":
+            writer.write_eof()
+            await until(lambda: all(call.sender.gone for call, _ in server.calls.held))
         server.calls.release(2, 0, 1)
         got = answers(await asyncio.wait_for(reader.read(), 10))
         assert [json.loads(body)["MessageId"] for _, _, body in got] == ["0", "1", "2"]
+        assert ["connection" in headers for _, headers, _ in got] == [False, False, True]
         writer.close()
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from penstock.engine.access import Credentials, Keys, Principal
 from penstock.wire.heads import Heads
 from penstock.wire.limits import MEMORY_BYTES
 from penstock.wire.repeats import Repeats, SmallRequests
@@ -27,11 +28,11 @@ def head(*lines: str, first: str = "POST / HTTP/1.1") -> bytes:
 
 def signed(
     body: bytes, *, target: str = "AmazonSQS.SendMessage", date: str = "20261121T000000Z", signature: str = "0" * 64,
-    host: str = "localhost:4566", more: tuple[str, ...] = (),
+    host: str = "localhost:4566", key: str = "000000000000", more: tuple[str, ...] = (),
 ) -> bytes:  # fmt: skip
     return head(
         f"Host: {host}", f"X-Amz-Target: {target}", "content-type: application/x-amz-json-1.0", f"X-Amz-Date:{date}",
-        "Authorization: AWS4-HMAC-SHA256 Credential=000000000000/20261121/eu-west-1/sqs/aws4_request, "
+        f"Authorization: AWS4-HMAC-SHA256 Credential={key}/20261121/eu-west-1/sqs/aws4_request, "
         f"SignedHeaders=host;x-amz-date, Signature={signature}", *more, f"Content-Length: {len(body)}",
     ) + body  # fmt: skip
 
@@ -193,3 +194,31 @@ async def test_a_page_of_another_site_is_refused_however_often_it_asks() -> None
         writer.close()
     assert [status for status, _, _ in got] == [403] * 24 + [400]
     assert not server.calls.seen
+
+
+async def test_a_key_is_who_holds_it_now_however_often_it_was_seen() -> None:
+    keys = Keys()
+    async with serving(keys=keys) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+
+        async def send() -> tuple[int, str]:
+            writer.write(signed(b'{"QueueUrl":"u","MessageBody":"m"}', key="ASIAKEY"))
+            (status, _, _), *_ = answers(await one_answer(reader))
+            return status, server.calls.seen[-1].principal.arn
+
+        for _ in range(LEARNED + 2):
+            assert await send() == (200, "arn:aws:iam::000000000000:root")
+        role = Principal("111111111111", "arn:aws:sts::111111111111:assumed-role/r/s", "AROA:s")
+        keys.issue(Credentials("ASIAKEY", "secret", "token", 1 << 60, role))
+        assert await send() == (200, role.arn)
+        assert await send() == (200, role.arn)
+        keys.revoke("ASIAKEY")
+        assert (await send())[0] == 403
+        assert (await send())[0] == 403
+        writer.close()
+
+
+async def one_answer(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    return head + await reader.readexactly(length)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import struct
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ _MIX = 0x4ECEDA1CE2A9D6E8FEB86659FD9301  # odd, so that multiplication modulo 2*
 _UNMIX = pow(_MIX, -1, 1 << _MIXED_BITS)
 _HALF = _MIXED_BITS // 2
 _IDS = 1 << 60
+_groups = struct.Struct("8s4s3s3s12s").unpack  # of a UUID's digits, without those two
 
 
 def uuid_of(id_: int) -> str:
@@ -36,8 +38,7 @@ def uuid_of(id_: int) -> str:
     Every part of it differs from id to id, as programs take parts of UUIDs for names.
     """
     mixed = id_ * _MIX & _MASK
-    text = "%030x" % (mixed ^ mixed >> _HALF)
-    return f"{text[:8]}-{text[8:12]}-4{text[12:15]}-a{text[15:18]}-{text[18:]}"
+    return (b"%b-%b-4%b-a%b-%b" % _groups(b"%030x" % (mixed ^ mixed >> _HALF))).decode()
 
 
 def id_of(uuid: str) -> int | None:

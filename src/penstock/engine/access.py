@@ -60,9 +60,11 @@ class Keys:
         self._roots: dict[str, Principal] = {}
         self._callers: dict[int, int] = {}  # a run that another waits for → the one that waits
         self._revoked: dict[str, None] = {}  # in the order of revoking; the newest REVOKED_REMEMBERED of them
+        self.changes = 0  # how often a key was issued or revoked: what was found out before may be wrong since
 
     def issue(self, credentials: Credentials, *, environment: bool = False) -> None:
         """Make a key known; ``environment`` when an execution environment holds it."""
+        self.changes += 1
         (self._environments if environment else self._issued)[credentials.access_key_id] = credentials
 
     def revoke(self, access_key_id: str) -> None:
@@ -76,6 +78,7 @@ class Keys:
         return access_key_id in self._revoked
 
     def _remember_revoked(self, access_key_id: str) -> None:
+        self.changes += 1
         self._revoked[access_key_id] = None
         if len(self._revoked) > REVOKED_REMEMBERED:
             del self._revoked[next(iter(self._revoked))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from penstock.base.errors import ApiError, StoreError, StoreFull, Unsupported
@@ -37,6 +37,7 @@ class Dispatcher:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        self._offered: dict[str, Mapping[str, Operation]] = {}
         self.parts: Parts
         self.admitted = 0  # ``def`` operations whose answer is not out yet
         self._tasks: set[asyncio.Task[None]] = set()
@@ -134,7 +135,10 @@ class Dispatcher:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _operation(self, call: Call) -> Operation:
-        operation = self._registry.service(call.service).operations.get(call.operation)
+        offered = self._offered.get(call.service)
+        if offered is None:
+            offered = self._offered[call.service] = self._registry.service(call.service).operations
+        operation = offered.get(call.operation)
         if operation is None:
             raise self.refusal(call.service, call.operation) or KeyError(call.operation)
         if operation.refused:

@@ -50,7 +50,7 @@ class _Entry:
         self.committed = False  # it was run again by itself: nothing later can undo it
         self.result: Any = None
         self.error: BaseException | None = None
-        self.effects: list[Callable[[], None]] = []
+        self.effects: Sequence[Callable[[], None]] = ()
 
 
 def open_store(
@@ -119,7 +119,12 @@ class SqliteStore:
             raise StoreError("the store is closed: the platform is stopping")
         entry = _Entry(work, done, frees)
         self._run(entry)
-        self._admit(entry)
+        if self._open or self._syncing is not None or self._tx.changed:
+            self._admit(entry)
+        else:  # nothing that is not durable has been seen: the answer may leave at once
+            self._finish([entry])
+            if self._tx.begun and not self._scheduled:
+                self._schedule()
 
     def _run(self, entry: _Entry) -> None:
         tx = self._tx
@@ -165,16 +170,10 @@ class SqliteStore:
         tx.changed = any(entry.committed for entry in self._open)
         for entry in entries:
             if not entry.committed:
-                entry.result, entry.error, entry.effects = None, None, []
+                entry.result, entry.error, entry.effects = None, None, ()
                 self._run(entry)
 
     def _admit(self, entry: _Entry) -> None:
-        if not self._tx.changed and self._syncing is None and not self._open:
-            # Nothing that is not durable has been seen: the answer may leave at once.
-            self._finish([entry])
-            if self._tx.begun and not self._scheduled:
-                self._schedule()
-            return
         self._open.append(entry)
         if self._syncing is None and not self._scheduled:
             self._schedule()
@@ -274,7 +273,7 @@ class SqliteStore:
                 continue
             entry.committed = True
             for tx.may_insert, tx.lean in self._ways(entry.frees):
-                entry.result, entry.error, entry.effects = None, None, []
+                entry.result, entry.error, entry.effects = None, None, ()
                 self._run_alone(entry)
                 if not is_no_room(entry.error):
                     break
@@ -329,7 +328,7 @@ class SqliteStore:
         lost = StoreLost(f"syncing the write-ahead log failed ({failure}): what the disk holds is unknown")
         self._closed = True
         for entry in [*(self._syncing or []), *self._open]:
-            entry.error, entry.effects = lost, []
+            entry.error, entry.effects = lost, ()
         if self._lost is not None:
             self._lost(lost)
 

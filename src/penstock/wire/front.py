@@ -29,7 +29,7 @@ from penstock.engine.model.check import SerializationError
 from penstock.wire.auth import refusal
 from penstock.wire.chunked import ChunkedBody
 from penstock.wire.compression import unpack
-from penstock.wire.credentials import Credential, credential_of
+from penstock.wire.credentials import credential_of
 from penstock.wire.hosts import Host, Hosts, origin_host
 from penstock.wire.limits import DOCUMENT_BYTES, STREAM_BYTES
 from penstock.wire.protocols.protocol import WireProtocol, failure_of
@@ -89,10 +89,12 @@ class Front:
         """Start answering a request; ``answer`` is called once, perhaps before this returns."""
         repeat = request.repeat
         if repeat is not None:
-            scope, routed = repeat.scope, repeat.routes.get(repeat.target(request.values))
-            if scope is not None and routed is not None and self._raw_route(scope.host, request.path) is None:
-                self._call(request, scope, routed, uuid_of(self._names.id()), answer)
-                return
+            at, scope = repeat.target_at, repeat.scope
+            routed = repeat.routes.get(request.values[at] if at is not None else None)
+            if scope is not None and routed is not None:
+                if repeat.direct or self._raw_route(scope.host, request.path) is None:
+                    self._call(request, scope, routed, uuid_of(self._names.id()), answer)
+                    return
         host = self.hosts.seen.get(request.host) or self.hosts.read(request.host)
         headers = request.headers
         if not host.allowed:
@@ -125,15 +127,15 @@ class Front:
 
     def _call(self, request: Request, scope: Scope, routed: Routed, request_id: str, answer: Answer) -> None:
         entry, codec, labels, form = routed
-        operation, protocol = codec.operation, codec.protocol
+        operation, protocol, repeat = codec.operation, codec.protocol, request.repeat
         try:
             if self._verifier is not None and not operation.unsigned:
                 self._verifier.verify(request, scope.credential)
             if request.error is not None:
                 raise request.error
-            principal = self._principal(scope.credential)
+            principal = scope.owner if scope.as_of == self._keys.changes else self._principal(scope)
             # A repeated head has no Content-Encoding: such requests are the parser's.
-            if request.repeat is None and "content-encoding" in request.headers and not operation.streaming_input:
+            if repeat is None and "content-encoding" in request.headers and not operation.streaming_input:
                 unpack(request)
         except Exception as error:
             self._fail(error, protocol, entry.model, request, request_id, answer)
@@ -148,7 +150,7 @@ class Front:
             return
         call = Call(
             entry.service, operation.name, arguments, principal.account, scope.region, principal, request_id,
-            request.trace_header, request.host, request,
+            request.trace_header if repeat is None or repeat.traced else "", request.host, request,
         )  # fmt: skip
         done = partial(self._done, routed, request, request_id, answer)
         try:
@@ -174,8 +176,8 @@ class Front:
         else:
             self._fail(error, codec.protocol, entry.model, request, request_id, answer)
 
-    def _principal(self, credential: Credential) -> Principal:
-        key = credential.access_key_id
+    def _principal(self, scope: Scope) -> Principal:
+        key = scope.credential.access_key_id
         keys = self._keys
         held = keys.find(key) if key else None
         if held is None and not keys.revoked(key):
@@ -185,6 +187,7 @@ class Front:
                 principal = keys.principal(key)
                 if len(self._owners) < _OWNERS_AT_MOST:
                     self._owners[key] = principal
+            scope.owner, scope.as_of = principal, keys.changes
             return principal
         if held is not None and held.expires <= self._machine.now_ms():
             raise ApiError(

@@ -367,7 +367,8 @@ class Http1Connection(asyncio.Protocol):
             self._transport.close()
 
     def _head(self, exchange: Exchange, response: Response, size: int | None) -> bytes:
-        exchange.close = exchange.close or self.closing
+        if self.closing and len(self.exchanges) == 1:  # who has sent several and no more gets all the answers
+            exchange.close = True
         return answer_bytes(
             response,
             size,

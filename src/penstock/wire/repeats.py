@@ -12,6 +12,7 @@ import re
 from typing import Final
 
 from penstock.base.names import DEFAULT_REGION
+from penstock.engine.access import Principal
 from penstock.wire.credentials import Credential
 from penstock.wire.heads import Heads
 from penstock.wire.hosts import Host
@@ -35,24 +36,32 @@ _LEARNED_BYTES: Final = 4096  # of a head that is: one of 64 KB took 400 ms and 
 
 
 class Scope:
-    """What a head says of the host it was sent to and of who signed it; ``region`` is where its request works."""
+    """What a head says of the host it was sent to and of who signed it; ``region`` is where its request works.
 
-    __slots__ = ("credential", "host", "region")
+    ``owner`` calls with a key that nobody issued, as was found when ``Keys.changes`` was ``as_of``.
+    """
+
+    __slots__ = ("as_of", "credential", "host", "owner", "region")
 
     def __init__(self, host: Host, credential: Credential) -> None:
         self.host = host
         self.credential = credential
         self.region = credential.region or host.region or DEFAULT_REGION
+        self.owner: Principal
+        self.as_of = -1  # never
 
 
 class RepeatedHead:
     """A head but for its open values.
 
-    ``match`` finds it at the beginning of bytes, with the open values as its groups; ``length_at`` is the place of
-    the body's length among them. ``scope`` and ``routes``, by target, are what the front has worked out of it.
+    ``match`` finds it at the beginning of bytes, with the open values as its groups; ``length_at`` and ``target_at``
+    are the places of the body's length and of X-Amz-Target among them. ``scope`` and ``routes``, by target, are what
+    the front has worked out of it; ``direct`` says that no raw route can take such a request.
     """
 
-    __slots__ = ("_fixed", "_open", "_target_at", "host", "length_at", "line", "match", "routes", "scope", "traced")
+    __slots__ = (
+        "_fixed", "_open", "direct", "host", "length_at", "line", "match", "routes", "scope", "target_at", "traced",
+    )  # fmt: skip
 
     def __init__(self, pattern: bytes, opened: list[tuple[str, str]], request: Request) -> None:
         names = [name for name, _ in opened]
@@ -63,7 +72,8 @@ class RepeatedHead:
         self.traced = "x-amzn-trace-id" in names
         self.scope: Scope | None = None
         self.routes: dict[bytes | None, Routed] = {}
-        self._target_at = names.index("x-amz-target") if "x-amz-target" in names else None
+        self.direct = False
+        self.target_at = names.index("x-amz-target") if "x-amz-target" in names else None
         self._open = opened
         self._fixed = {name: value for name, value in request.headers.items() if name not in names}
 
@@ -72,15 +82,12 @@ class RepeatedHead:
         opened = {name: begun + value.decode().strip() for (name, begun), value in zip(self._open, values, strict=True)}
         return self._fixed | opened
 
-    def target(self, values: tuple[bytes, ...]) -> bytes | None:
-        """The X-Amz-Target among the open values, if there is one."""
-        return values[self._target_at] if self._target_at is not None else None
-
     def remember(self, values: tuple[bytes, ...], scope: Scope, routed: Routed) -> None:
         """Where a request with these open values went: so does every other one with the same target."""
         self.scope = scope
+        self.direct = scope.host.local and self.line[1] == "/"
         if len(self.routes) < _TARGETS_AT_MOST:
-            self.routes[self.target(values)] = routed
+            self.routes[values[self.target_at] if self.target_at is not None else None] = routed
 
 
 class Repeats:

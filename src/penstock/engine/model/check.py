@@ -30,6 +30,7 @@ Problems = list[tuple[str, str]]
 Check = Callable[[Any, str, Problems], None]
 
 MISSING = "null"
+_STRINGS = {str}
 _MESSAGES_AT_MOST = 100  # problems told in one answer, so that a huge bad request does not get a huge answer
 _REPEATED_AT_MOST = 2048  # characters of a bad value repeated in the message
 
@@ -174,10 +175,13 @@ class _Compiler:
         # Event streams are not there yet when the request is checked.
         required = [(name, _lower(name)) for name in shape.required if not shape.members[name].shape.event_stream]
         free = {name for name, (_, check) in members.items() if check is _check_string}  # any string will do
+        needed = {name for name, _ in required}
 
         def structure(value: Any, path: str, problems: Problems) -> None:
             if not isinstance(value, dict):
                 raise wrong_type(value, "Structure")
+            if needed <= value.keys() <= free and set(map(type, value.values())) == _STRINGS:
+                return
             prefix = path + "." if path else ""
             for name, lowered in required:
                 if value.get(name) is None:

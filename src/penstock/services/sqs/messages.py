@@ -88,8 +88,12 @@ def _send(cx: Context, queue: Queue, entry: Request, body_parameter: str) -> Res
     if not text:
         raise MissingParameter(f"The request must contain the parameter {body_parameter}.")
     body = contents.check_text(text)
-    size = len(body)
     answer: Response = {"MD5OfMessageBody": contents.digest(body)}
+    if len(entry) == 2 and not queue.fifo and not cx.call_.trace_header:  # as most: nothing but a body
+        if len(body) > queue.size:
+            raise _too_long(queue, body_parameter)
+        return _put(cx, queue, answer, body, queue.delay)
+    size = len(body)
     attributes = trace = None
     given = entry.get("MessageAttributes")
     if given:
@@ -97,7 +101,7 @@ def _send(cx: Context, queue: Queue, entry: Request, body_parameter: str) -> Res
         attributes = contents.stored(given)
         answer["MD5OfMessageAttributes"] = contents.digest_of_attributes(given)
     if size > queue.size:
-        raise _too_long(queue, "are invalid" if body_parameter == "MessageBody" else "cannot be validated")
+        raise _too_long(queue, body_parameter)
     given = entry.get("MessageSystemAttributes")
     if given:
         trace = contents.trace_of(given)
@@ -114,6 +118,14 @@ def _send(cx: Context, queue: Queue, entry: Request, body_parameter: str) -> Res
             return answer
     elif group is not None or dedup is not None:
         _check_standard(group, dedup)
+    return _put(cx, queue, answer, body, delay, attributes, trace, group, dedup)
+
+
+def _put(
+    cx: Context, queue: Queue, answer: Response, body: bytes, delay: int, attributes: bytes | None = None,
+    trace: str | None = None, group: str | None = None, dedup: str | None = None,
+) -> Response:  # fmt: skip
+    """Put a message that has been checked into its queue, and complete the answer."""
     id_ = cx.event("sqs:SendMessage", queue.arn, body)
     put(
         cx, queue, id_=id_, event=id_, message=id_, visible_at=cx.now + delay, sender=cx.call_.principal.user_id,
@@ -126,8 +138,9 @@ def _send(cx: Context, queue: Queue, entry: Request, body_parameter: str) -> Res
     return answer
 
 
-def _too_long(queue: Queue, wrong: str) -> InvalidParameterValue:
+def _too_long(queue: Queue, body_parameter: str) -> InvalidParameterValue:
     """What AWS says of a message that is too long: of an entry of a batch other words than of a message alone."""
+    wrong = "are invalid" if body_parameter == "MessageBody" else "cannot be validated"
     return InvalidParameterValue(
         f"One or more parameters {wrong}. Reason: Message must be shorter than {queue.size} bytes."
     )
@@ -196,7 +209,7 @@ def deliver_body(
     contents.check_text(text)
     size = len(body) + (contents.check_attributes(attributes) if attributes else 0)
     if size > queue.size:
-        raise _too_long(queue, "are invalid")
+        raise _too_long(queue, "MessageBody")
     id_ = cx.names.id()
     if queue.fifo:
         dedup = _deduplication_id(queue, group, dedup, body)

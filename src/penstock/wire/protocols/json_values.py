@@ -75,9 +75,10 @@ class Readers:
 def structure_reader(members: dict[str, tuple[str, Convert | None]]) -> Convert:
     """A reader of an object; ``members`` by their names on the wire."""
     get = members.get
+    plain = frozenset(name for name, member in members.items() if member == (name, None))
 
     def read(value: Any) -> Any:
-        if type(value) is not dict:
+        if type(value) is not dict or (value.keys() <= plain and None not in value.values()):
             return value
         out = {}
         for key, item in value.items():
@@ -147,10 +148,13 @@ class Writers:
     def structure(self, name: str, members: list[Member]) -> Convert:
         """A writer of an object of these members."""
         known = {member.name: (member.wire_name, self.of(member)) for member in members}
+        plain = frozenset(name for name, member in known.items() if member == (name, None))
         get = known.get
         place = f"{self.place}: {name}"
 
         def write(value: Any) -> Any:
+            if value.keys() <= plain and None not in value.values():
+                return value
             out = {}
             for key, item in value.items():
                 if item is None:
