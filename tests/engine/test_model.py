@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from itertools import product
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from penstock.base.errors import ApiError, ValidationError
 from penstock.engine.body import FileBody
 from penstock.engine.model import known_models, load
-from penstock.engine.model.pattern import compile_pattern
+from penstock.engine.model.pattern import SAME, compile_pattern
 
 SERVICES = (
     "sqs", "lambda", "events", "logs", "sts", "iam", "dynamodb", "dynamodbstreams", "s3", "sns", "kinesis",
@@ -191,6 +193,24 @@ def test_javas_patterns_mean_what_they_mean_in_java(pattern: str, good: str, bad
     match = compile_pattern(pattern)
     assert match is not None
     assert match(good) and not match(bad)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_text_keeps_a_pattern_busy(service: str) -> None:
+    for shape in load(service)._shapes_raw.values():
+        match = compile_pattern(shape.get("pattern") or "")
+        assert match is not None
+        for unit in ("a", "1", "-", "_", ".", "/", ":", " ", "\t", "a-", "a.", "a/", "aA1", "*"):
+            match(unit * 200 + "\0")  # would take years, where it took too long
+
+
+@pytest.mark.parametrize("pattern", SAME)
+def test_a_pattern_that_stands_for_another_takes_the_same_texts(pattern: str) -> None:
+    original, ours = re.compile(pattern, re.ASCII).fullmatch, compile_pattern(pattern)
+    assert ours is not None
+    for length in range(6):
+        for text in map("".join, product(" \ta:$.\n\x01\x7f", repeat=length)):
+            assert bool(original(text)) == bool(ours(text)), repr(text)
 
 
 def test_almost_every_pattern_of_aws_is_checked() -> None:

@@ -37,6 +37,13 @@ _CATEGORIES = {"IsAlphabetic": ("L", "Nl"), "IsLetter": ("L",), "IsDigit": ("Nd"
 _PROPERTY = re.compile(r"\\([pP])(?:\{\^?([A-Za-z_]+)\}|([A-Z]))")
 _PAIRS = re.compile(r"\\u[dD]800\\u[dD][cC]00-\\u[dD][bB][fF][fF]\\u[dD][fF][fF][fF]")
 _CODE_POINT = re.compile(r"\\x\{([0-9a-fA-F]+)\}")
+# Patterns with which some texts take time without end, and others that take the same texts, and those at once.
+_PRINTABLE = r"\t*[\x20-\x7E][\t\x20-\x7E]*"
+SAME = {
+    r"^[ \t]*[\x20-\x7E]+([ \t]+[\x20-\x7E]+)*[ \t]*$": _PRINTABLE,
+    r"[ \t]*[\x20-\x7E]+([ \t]+[\x20-\x7E]+)*[ \t]*|(\$(\.[\w/_-]+(\[(\d+|\*)\])*)*)": _PRINTABLE,
+    r"^[ \t]*[^\x00-\x1F:\x7F]+([ \t]+[^\x00-\x1F:\x7F]+)*[ \t]*$": r"\t*[^\x00-\x1F:\x7F][^\x00-\x08\n-\x1F:\x7F]*",
+}
 
 Match = Callable[[str], object]
 
@@ -114,7 +121,7 @@ def compile_pattern(source: str) -> Match | None:
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for text in (source, None):
+        for text in (SAME.get(source, source), None):
             try:
                 return re.compile(_translate(source) if text is None else text, re.ASCII).fullmatch
             except (re.error, OverflowError, ValueError):
