@@ -198,8 +198,9 @@ def _ordered(alternative: Alternative) -> list[tuple[str, tuple[Condition, ...]]
     """
     ranks: dict[str, tuple[int, int]] = {}
     for path, conditions in alternative.items():
+        rank = _rank(conditions)
         for prefix in prefixes_of(path):
-            ranks[prefix] = max(_rank(conditions), ranks.get(prefix, (0, 0)))
+            ranks[prefix] = max(rank, ranks.get(prefix, rank))
 
     def place_of(demand: tuple[str, tuple[Condition, ...]]) -> tuple[bool, list[tuple[tuple[int, int], str]]]:
         path, conditions = demand

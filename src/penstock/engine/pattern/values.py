@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -151,7 +152,8 @@ def flatten(event: Mapping[str, Any], wanted: AbstractSet[str] | None = None) ->
     return fields
 
 
-def prefixes_of(path: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def prefixes_of(path: str) -> tuple[str, ...]:
     """A path and every path above it."""
     names = path.split(".")
-    return [".".join(names[: depth + 1]) for depth in range(len(names))]
+    return tuple(".".join(names[: depth + 1]) for depth in range(len(names)))
