@@ -53,8 +53,12 @@ def test_the_next_moment_of_a_cron_expression(expression: str, now: str, expecte
     assert cron.parse(expression).next_after(at(now), at(now)) == at(expected)
 
 
-def test_a_cron_expression_may_have_no_moment_left() -> None:
-    assert cron.parse("cron(0 0 1 1 ? 2020)").next_after(at("2026-11-21T00:00"), at("2026-11-21T00:00")) is None
+@pytest.mark.parametrize(
+    "expression",
+    ["cron(0 0 1 1 ? 2020)", "cron(0 0 31 2 ? *)", "cron(* * L-29 2 ? *)", "cron(* * L-30 2,4,6,9,11 ? 1970-2199)"],
+)
+def test_a_cron_expression_may_have_no_moment_left(expression: str) -> None:
+    assert cron.parse(expression).next_after(at("2026-11-21T00:00"), at("2026-11-21T00:00")) is None
 
 
 @pytest.mark.parametrize(

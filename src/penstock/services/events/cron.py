@@ -66,6 +66,8 @@ class Cron(NamedTuple):
                 return None
             if (found - before).month == found.month:
                 return int((found - before).timestamp()) * 1000
+            # The month is too short, whatever the minute: the next month is what is looked at, not each of its minutes.
+            calendar.set_current(found.replace(hour=23, minute=59), force=True)
 
 
 def parse(expression: str) -> Rate | Cron:
