@@ -6,9 +6,7 @@ digits select that account, anything else the default account. Signatures are ch
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 from penstock.base.names import DEFAULT_ACCOUNT, Arn, is_account
@@ -98,22 +96,20 @@ class Keys:
         """Say which invocation the environment that holds this key works on."""
         credentials = self._environments.get(access_key_id)
         if credentials is not None:
-            credentials.principal = replace(credentials.principal, run=run)
+            held = credentials.principal
+            credentials.principal = Principal(held.account, held.arn, held.user_id, held.role, run)
 
-    @contextmanager
-    def called_by(self, run: int, principal: Principal) -> Iterator[None]:
-        """While a caller waits for a run: what the run does is caused by the run whose key the caller has, if any.
+    def wait_for(self, run: int, caller: Principal) -> None:
+        """A caller waits for a run: what the run does is caused by the run whose key the caller has, if any.
 
-        The journal learns of such a run only when it ends.
+        The journal learns of such a run only when it ends; then nobody waits any more.
         """
-        if principal.run is None:
-            yield
-            return
-        self._callers[run] = principal.run
-        try:
-            yield
-        finally:
-            del self._callers[run]
+        if caller.run is not None:
+            self._callers[run] = caller.run
+
+    def wait_no_more(self, run: int) -> None:
+        """Nobody waits for this run."""
+        self._callers.pop(run, None)
 
     def callers(self) -> list[tuple[int, int]]:
         """The runs that others wait for now, each with the run that waits."""

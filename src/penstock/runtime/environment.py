@@ -149,7 +149,8 @@ class Environment:
             self._log = None
             self._shared.watch.leave(self)
             self._shared.keys.work_on(self._credentials.access_key_id, None)
-        log.note_dropped(self._now())
+        if log.dropped:
+            log.note_dropped(self._now())
         result.log = log.take()
         self._rest()
         return result
@@ -262,24 +263,26 @@ class Environment:
         else:
             self.end()
             await self._wait_gone()
-        if self._log is not None:
-            self._log.note_dropped(self._now())
-        if line:
-            self._own(line)
         result.duration_ms = round(spent_ms, 2)
         result.billed_ms = report.billed(spent_ms, result.init_ms)
         result.max_memory_mb = min(-(-self.peak_kb // 1024), function.memory_mb)
-        self._own(report.end(invocation.request_id))
         by_platform = outcome.error_type if outcome.kind in ("crash", "init error") else ""
-        self._own(report.report(function, invocation.request_id, result, by_platform, invocation.trace_header))
+        if self._log is not None:
+            at_ms = self._now()
+            self._log.note_dropped(at_ms)
+            if line:
+                self._log.tell(at_ms, line)
+            self._log.tell(at_ms, report.end(invocation.request_id))
+            last = report.report(function, invocation.request_id, result, by_platform, invocation.trace_header)
+            self._log.tell(at_ms, last)
 
     def _measure(self) -> None:
         """Bring the peak of memory up to date; awslambdaric's process tells its own with its answer, or as it ends."""
-        if self._job is not None:
-            self.peak_kb = max(self.peak_kb, self._job.max_kb)
-        if self._process is not None:
-            self.peak_kb = max(self.peak_kb, self._process.peak_kb)
-        if self.pid is not None and self._runtime.kind != "python":
+        if self._job is not None and self._job.max_kb > self.peak_kb:
+            self.peak_kb = self._job.max_kb
+        if self._process is not None and self._process.peak_kb > self.peak_kb:
+            self.peak_kb = self._process.peak_kb
+        if self._runtime.kind != "python" and self.pid is not None:
             self.peak_kb = max(self.peak_kb, memory.peak_kb(self.pid))
 
     async def _last_words(self) -> None:

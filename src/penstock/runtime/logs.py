@@ -148,28 +148,28 @@ class LogBuffer:
         self.lines: list[Line] = []
         self._latest = 0
         self._bytes = 0
-        self._dropped = 0
+        self.dropped = 0  # lines that had no room, and of which nothing was said yet
 
     def add(self, at_ms: int, text: str) -> None:
         """Keep a line of the function's, if there is room."""
         self._latest = at_ms = max(at_ms, self._latest)
         self._bytes += len(text) + 26  # CloudWatch Logs counts 26 bytes for an event beside its text
         if self._bytes > KEPT_BYTES:
-            self._dropped += 1
+            self.dropped += 1
         else:
             self.lines.append((at_ms, text))
 
     def tell(self, at_ms: int, text: str) -> None:
         """Keep a line of the platform's, whatever the function has written."""
-        self._latest = at_ms = max(at_ms, self._latest)
-        self.lines.append((at_ms, text))
+        self._latest = max(self._latest, at_ms)
+        self.lines.append((self._latest, text))
 
     def note_dropped(self, at_ms: int) -> None:
         """Say what had no room."""
-        if self._dropped:
+        if self.dropped:
             kept = f"Penstock kept the first {KEPT_BYTES >> 20} MB of this invocation's output"
-            self.tell(at_ms, f"{kept}; {self._dropped} lines more were dropped")
-            self._dropped = 0
+            self.tell(at_ms, f"{kept}; {self.dropped} lines more were dropped")
+            self.dropped = 0
 
     def take(self) -> list[Line]:
         """The lines; it is empty afterwards."""

@@ -47,7 +47,7 @@ class Pool:
         try:
             while True:
                 environment = self._take_idle() or await self._turn()
-                if await environment.ready():
+                if environment.state == IDLE or await environment.ready():
                     return environment
         finally:
             self._taking -= 1
@@ -55,8 +55,11 @@ class Pool:
     def _take_idle(self) -> Environment | None:
         if not self.idle:
             return None
-        at = next((at for at in range(len(self.idle) - 1, -1, -1) if self.idle[at].state == IDLE), -1)
-        environment = self.idle.pop(at)
+        if self.idle[-1].state == IDLE:
+            environment = self.idle.pop()
+        else:
+            at = next((at for at in range(len(self.idle) - 1, -1, -1) if self.idle[at].state == IDLE), -1)
+            environment = self.idle.pop(at)
         environment.taken = True
         return environment
 

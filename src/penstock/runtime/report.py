@@ -66,10 +66,11 @@ def report(function: Function, request_id: str, result: InvocationResult, error_
     elif error_type:
         fields += ["Status: error", f"Error Type: {error_type}"]
     line = "\t".join(fields) + "\t"
-    trace = dict(part.partition("=")[::2] for part in trace_header.split(";"))
-    if trace.get("Sampled") == "1" and "Root" in trace:
-        segment = trace.get("Parent", "")
-        line += f"\nXRAY TraceId: {trace['Root']}\tSegmentId: {segment}\tSampled: true\t"
+    if "Sampled=1" in trace_header:
+        trace = dict(part.partition("=")[::2] for part in trace_header.split(";"))
+        if trace.get("Sampled") == "1" and "Root" in trace:
+            segment = trace.get("Parent", "")
+            line += f"\nXRAY TraceId: {trace['Root']}\tSegmentId: {segment}\tSampled: true\t"
     return line
 
 

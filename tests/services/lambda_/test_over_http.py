@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import base64
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import orjson
@@ -270,3 +275,24 @@ def test_the_record_of_a_success_reaches_an_event_bus(platform: PlatformThread) 
     assert (event["source"], event["detail-type"]) == ("lambda", "Lambda Function Invocation Result - Success")
     assert event["resources"] == [bus, f"{arn}:$LATEST"]
     assert event["detail"]["requestPayload"] == event["detail"]["responsePayload"] == {"order": 1}
+
+
+def test_a_warm_invoke_costs_the_server_few_calls(tmp_path: Path) -> None:
+    count = 0
+
+    def seen(frame: FrameType, what: str, _: object) -> None:
+        nonlocal count
+        count += what == "call" and bool(re.search("penstock/(services|runtime)/", frame.f_code.co_filename))
+
+    async def profile(function: Callable[[FrameType, str, object], None] | None) -> None:
+        sys.setprofile(function)
+
+    with PlatformThread(tmp_path) as own:
+        client = function(own, EVENT, "warm")
+        client.invoke(FunctionName="warm")
+        own.quiet()
+        own.run(profile(seen))
+        for _ in range(20):
+            client.invoke(FunctionName="warm")
+        own.run(profile(None))
+    assert count / 20 < 110

@@ -128,9 +128,9 @@ CALLER = b"""import boto3
 def handler(event, context):
     boto3.client("lambda").invoke(FunctionName="%s", Payload=b"{}")
 """
-WRITER = b"""import boto3, time
+WRITER = b"""import boto3
 def handler(event, context):
-    line = {"timestamp": int(time.time() * 1000), "message": "again"}
+    line = {"timestamp": %d, "message": "again"}
     boto3.client("logs").put_log_events(logGroupName="app", logStreamName="s", logEvents=[line])
 """
 
@@ -138,7 +138,8 @@ def handler(event, context):
 def test_a_function_that_has_others_write_for_it_while_it_waits_is_not_called_without_end(
     platform: PlatformThread, logs: Any
 ) -> None:
-    for name, source in (("first", CALLER % b"second"), ("second", CALLER % b"third"), ("third", WRITER)):
+    now = platform.platform.parts.clock.now()
+    for name, source in (("first", CALLER % b"second"), ("second", CALLER % b"third"), ("third", WRITER % now)):
         make_function(platform, source, name)
     put(logs, destinationArn=FUNCTION.format("first"))
     write(platform, logs, "one")

@@ -7,7 +7,7 @@ them: ``{"Arn", "CodeSize", "Digest"}``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
@@ -80,11 +80,10 @@ class FunctionRow:
     reserved: int | None
     tags: dict[str, str]
     policy: list[dict[str, Any]] | None
+    arn: str = field(init=False)  # unqualified
 
-    @property
-    def arn(self) -> str:
-        """The unqualified ARN."""
-        return function_arn(self.account, self.region, self.name)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "arn", function_arn(self.account, self.region, self.name))
 
     @property
     def log_group(self) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -52,10 +51,11 @@ async def invoke(cx: WaitingContext, request: Request) -> Response:
     """
     reference = reference_of(cx, request)
     loaded = await records.load(cx, reference)
-    asynchronously = request.get("InvocationType") == "Event"
+    kind = request.get("InvocationType")
+    asynchronously = kind == "Event"
     payload = _json_payload(_body(request.get("Payload"), asynchronously=asynchronously))
     client_context = _client_context(request.get("ClientContext"))
-    if request.get("InvocationType") == "DryRun":
+    if kind == "DryRun":
         return {"StatusCode": 204, "ExecutedVersion": LATEST}
     if asynchronously:
         await _enqueue(cx, loaded, payload)
@@ -64,12 +64,16 @@ async def invoke(cx: WaitingContext, request: Request) -> Response:
     run, request_id = _identity(cx)
     started = cx.now
     trace_header = traced(cx.call_.trace_header, request_id, run, started)
-    with cx.parts.keys.called_by(run, cx.principal):
+    keys = cx.parts.keys
+    keys.wait_for(run, cx.principal)
+    try:
         result = await execute(
             cx, loaded,
             Invocation(run, request_id, payload, reference.qualified_arn, trace_header, client_context),
             lambda inner, result: _record(inner, loaded, run, payload, started, result),
         )  # fmt: skip
+    finally:
+        keys.wait_no_more(run)
     answer: Response = {"StatusCode": 200, "ExecutedVersion": LATEST, "Payload": result.payload}
     if result.function_error:
         answer["FunctionError"] = result.function_error
@@ -99,12 +103,13 @@ async def execute(
     says so.
     """
     memory = memory_of(cx.parts)
+    _admit(memory, loaded)
     try:
-        with _admitted(memory, loaded):
-            result = await cx.parts.environments.invoke(loaded.function, invocation)
+        result = await cx.parts.environments.invoke(loaded.function, invocation)
     except CannotRun as error:
         raise InvalidRuntime(str(error)) from error
     finally:
+        _dismiss(memory, loaded)
         if memory.unswept and not memory.running:  # the last one to end, however it ended
             cx.parts.spawn(uploads.sweep(cx.parts), "lambda code sweep")
     logging = loaded.row.settings["LoggingConfig"]
@@ -138,23 +143,23 @@ def concurrency_left(memory: Memory, loaded: Loaded) -> int:
     return loaded.unreserved - memory.unreserved[row.account, row.region]
 
 
-@contextmanager
-def _admitted(memory: Memory, loaded: Loaded) -> Iterator[None]:
-    """One unit of concurrency; TooManyRequests when none is left."""
+def _admit(memory: Memory, loaded: Loaded) -> None:
+    """Take one unit of concurrency; TooManyRequests when none is left."""
     row = loaded.row
-    region = (row.account, row.region)
     if concurrency_left(memory, loaded) <= 0:
         limit = "ConcurrentInvocationLimitExceeded"
         raise TooManyRequests("Rate Exceeded.", Reason=limit if row.reserved is None else f"ReservedFunction{limit}")
     memory.running[row.arn] += 1
     if row.reserved is None:
-        memory.unreserved[region] += 1
-    try:
-        yield
-    finally:
-        decrement(memory.running, row.arn)
-        if row.reserved is None:
-            decrement(memory.unreserved, region)
+        memory.unreserved[row.account, row.region] += 1
+
+
+def _dismiss(memory: Memory, loaded: Loaded) -> None:
+    """Give back what ``_admit`` took."""
+    row = loaded.row
+    decrement(memory.running, row.arn)
+    if row.reserved is None:
+        decrement(memory.unreserved, (row.account, row.region))
 
 
 def _identity(cx: WaitingContext) -> tuple[int, str]:

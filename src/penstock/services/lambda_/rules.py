@@ -158,10 +158,14 @@ def traced(header: str, request_id: str, run: int, at_ms: int) -> str:
     Root is the event's (the same for all attempts, and to be found from its request id), Parent this run's.
     https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
     """
+    root = f"1-{at_ms // 1000:08x}-{request_id.replace('-', '')[-24:]}"
+    parent = f"{run & 0xFFFFFFFFFFFFFFFF:016x}"
+    if not header:
+        return f"Root={root};Parent={parent};Sampled=0"
     parts = dict(part.strip().partition("=")[::2] for part in header.split(";") if "=" in part)
     if "Root" not in parts:
-        parts = {"Root": f"1-{at_ms // 1000:08x}-{request_id.replace('-', '')[-24:]}", **parts}
-    parts.setdefault("Parent", f"{run & 0xFFFFFFFFFFFFFFFF:016x}")
+        parts = {"Root": root, **parts}
+    parts.setdefault("Parent", parent)
     parts.setdefault("Sampled", "0")
     return ";".join(f"{name}={value}" for name, value in parts.items())
 

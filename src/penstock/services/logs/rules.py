@@ -20,6 +20,7 @@ BATCH_EVENTS: Final = 10_000
 BATCH_SPAN_MS: Final = DAY_MS
 EVENT_BYTES: Final = 26
 EVENT_LARGEST: Final = 1_048_576  # bytes of one event's message, EVENT_BYTES included
+WHOLE_CHARACTERS: Final = (EVENT_LARGEST - EVENT_BYTES) // 4  # that fit into one event whatever they are
 FUTURE_MS: Final = 2 * 3_600_000  # how far ahead an event may be
 PAST_MS: Final = 14 * DAY_MS  # how old an event may be
 PAGE_BYTES: Final = 1_048_576  # of one answer's events
@@ -152,7 +153,6 @@ def chunks(lines: Iterable[Line]) -> Iterator[tuple[list[Line], int]]:
 
 def pieces(message: str) -> list[str]:
     """A message cut so that each piece fits into one event."""
-    if len(message) * 4 + EVENT_BYTES <= EVENT_LARGEST or size_of(message) <= EVENT_LARGEST:
+    if len(message) <= WHOLE_CHARACTERS or size_of(message) <= EVENT_LARGEST:
         return [message]
-    step = (EVENT_LARGEST - EVENT_BYTES) // 4
-    return [message[start : start + step] for start in range(0, len(message), step)]
+    return [message[start : start + WHOLE_CHARACTERS] for start in range(0, len(message), WHOLE_CHARACTERS)]

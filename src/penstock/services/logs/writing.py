@@ -96,14 +96,19 @@ def append(cx: Context, group_name: str, stream_name: str, lines: Iterable[rules
 
 
 def _platform_lines(cx: Context, lines: Iterable[rules.Line]) -> list[rules.Line]:
-    clock = cx.parts.clock
+    clock, now = cx.parts.clock, cx.now
+    frozen, offset_ms = clock.frozen, clock.offset_ms
     latest = 0
     found: list[rules.Line] = []
     for machine_ms, text in lines:
-        moment = cx.now if clock.frozen else min(machine_ms + clock.offset_ms, cx.now)
+        moment = machine_ms + offset_ms
+        if frozen or moment > now:
+            moment = now
         latest = max(latest, moment)
-        if text:
+        if len(text) > rules.WHOLE_CHARACTERS:
             found.extend((latest, piece) for piece in rules.pieces(text))
+        elif text:
+            found.append((latest, text))
     return found
 
 
