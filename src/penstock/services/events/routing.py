@@ -137,18 +137,29 @@ def routes_of(cx: Context, bus: Bus) -> Routes:
     return routes
 
 
-class Travelling(NamedTuple):
+class Travelling:
     """An event on a bus: its text, and the value that patterns are matched with.
 
-    ``hopped``: a bus target has brought it here, so no other will take it on.
+    ``hopped``: a bus target has brought it here, so no other will take it on. ``trace`` is the X-Ray trace header;
+    targets that have a place for it get it.
     """
 
-    id: int
-    payload: bytes
-    value: Mapping[str, Any]
-    received: int  # platform ms
-    hopped: bool = False
-    trace: str = ""  # X-Ray trace header; targets that have a place for it get it
+    __slots__ = ("_whole", "hopped", "id", "payload", "received", "trace", "value")
+
+    def __init__(
+        self, id_: int, payload: bytes, value: Mapping[str, Any], received: int, hopped: bool = False, trace: str = ""
+    ) -> None:
+        self.id, self.payload, self.value = id_, payload, value
+        self.received = received  # platform ms
+        self.hopped, self.trace = hopped, trace
+        self._whole: Any = None
+
+    @property
+    def whole(self) -> Any:
+        """The value that targets' inputs are made of: its numbers are as they were written. Parsed once for all."""
+        if self._whole is None:
+            self._whole = json.loads(self.payload)
+        return self._whole
 
 
 def route(cx: Context, bus: Bus, event: Travelling, after: tuple[int, str] | None = None) -> None:
@@ -202,12 +213,11 @@ def input_of(rule: Route, target: Destination, event: Travelling) -> bytes | Non
     if target.constant is not None:
         return target.constant
     if target.path is not None:
-        found = target.path.find(json.loads(event.payload))
+        found = target.path.find(event.whole)
         return b"null" if found is MISSING else write_json(found).encode()
     if target.transformer is not None:
-        value = json.loads(event.payload)
-        reserved = reserved_values(value, rule.name, rule.arn, event.received)
-        return target.transformer.transform(value, reserved).encode()
+        reserved = reserved_values(event.whole, rule.name, rule.arn, event.received)
+        return target.transformer.transform(event.whole, reserved).encode()
     return None
 
 
