@@ -34,7 +34,7 @@ CREATE TABLE stack_resource (
     attributes        TEXT    NOT NULL DEFAULT '{}', -- JSON: what Fn::GetAtt gives
     properties        TEXT    NOT NULL,      -- JSON: as it was declared, intrinsics resolved
     tags              TEXT    NOT NULL DEFAULT '{}', -- JSON: the application's tags it was declared with
-    previous          TEXT,                  -- JSON: properties, tags and needs before this deployment changed them
+    previous          TEXT,                  -- JSON: properties and tags before the current deployment changed them
     needs             TEXT    NOT NULL DEFAULT '[]', -- JSON: logical ids of the resources it refers to
     retain_on_delete  INTEGER NOT NULL DEFAULT 0,
     retain_on_replace INTEGER NOT NULL DEFAULT 0,

@@ -54,7 +54,10 @@ class Outcome:
 
 @dataclass(slots=True)
 class Delivery:
-    """One hop of one event. ``payload`` is None where the event's own payload goes on unchanged."""
+    """One hop of one event. ``payload`` is None where the event's own payload goes on unchanged.
+
+    One that is RUNNING and has not ``started`` is of a batch that waits until ``due`` to be run.
+    """
 
     id: int
     event: int

@@ -25,7 +25,7 @@ CREATE TABLE delivery (
     source       TEXT NOT NULL,     -- ARN of what emitted it (rule, queue mapping, topic)
     target       TEXT NOT NULL,     -- ARN it goes to
     state        INTEGER NOT NULL,  -- 0 waiting, 1 running, 2 delivered, 3 failed, 4 expired, 5 filtered
-    due          INTEGER NOT NULL,  -- platform ms of the next attempt, of a batch that waits to be run too
+    due          INTEGER NOT NULL,  -- platform ms of the next attempt
     order_key    TEXT,              -- deliveries of one (target, order_key) go one after the other
     attempts     INTEGER NOT NULL,  -- begun attempts that count
     max_attempts INTEGER,           -- NULL: no bound
@@ -36,7 +36,7 @@ CREATE TABLE delivery (
     payload      BLOB,              -- what the target gets, where that is not the event's own payload
     detail       TEXT,              -- JSON: the target's parameters, and the kind's own
     at           INTEGER NOT NULL,  -- platform ms it was caused
-    started      INTEGER,           -- platform ms the last attempt began; NULL in state 1: its batch waits until due
+    started      INTEGER,           -- platform ms the last attempt began
     ended        INTEGER,           -- platform ms of the outcome
     run          INTEGER,           -- the invocation that carried it; a batch's deliveries share one
     outcome      TEXT               -- JSON: code, message, and what the kind adds
