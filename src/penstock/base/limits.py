@@ -32,7 +32,7 @@ QUIET_REAL_MS = 60_000  # how long a wait for quiet lasts unless the caller says
 # --- the store
 GROUP_OPERATIONS = 1024  # operations that may join one commit group
 GUARDED_GROUPS = 1000  # groups with a savepoint per operation after one failed late: it may come often from now on
-WAL_CHECKPOINT_BYTES = 16 << 20  # the write-ahead log is checkpointed beyond this size; what is written over syncs fastest
+WAL_CHECKPOINT_BYTES = 16 << 20  # the log is checkpointed beyond this size: decisions/the-log-goes-round-at-16-mb.md
 WAL_EXTENT_BYTES = 1 << 18  # how much the log's file is made longer at once
 WAL_FULL_BYTES = 1 << 30  # and inserts are refused beyond this one, while a reader keeps it from starting anew
 WAL_RESERVE_BYTES = 8 << 20  # the log's file is never shorter: deletes are logged there, whatever room the disk has
