@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import h2.config
 import h2.connection
 import h2.events
+import h2.exceptions
+import h2.settings
+from hyperframe.frame import GoAwayFrame
 
 from penstock.engine.body import FileBody
 from penstock.engine.context import Call
+from penstock.wire.limits import RESETS
 from penstock.wire.protocols.eventstream import frames
 
 from .serving import SEND, Serving, serving, until
@@ -235,3 +242,112 @@ async def test_bytes_that_only_begin_like_http_2_are_http_1() -> None:
     async with serving() as server:
         data = await server.exchange(b"PRI * HTTP/2.1\r\nHost: localhost\r\n\r\n")
         assert data.startswith(b"HTTP/1.1 400 ")
+
+
+async def test_a_client_that_says_goodbye_still_gets_what_it_has_asked_for() -> None:
+    async with serving(lambda call: {"MessageId": "m" * 100_000}) as server:
+        client = await Client.of(server)
+        server.calls.hold = True
+        number = client.sqs()
+        await until(lambda: server.calls.held)
+        client.writer.write(GoAwayFrame(0).serialize())
+        late = client.sqs()
+        while late not in client.reset and not client.closed:
+            await client.step()
+        server.calls.release()
+        status, body = await client.answer(number)
+        assert (status, len(json.loads(body)["MessageId"])) == (200, 100_000)
+        while not client.closed:
+            await client.step()
+        client.writer.close()
+
+
+async def test_an_answer_to_a_stream_that_was_cancelled_meanwhile_goes_nowhere(caplog: Any) -> None:
+    async with serving() as server:
+        client = await Client.of(server)
+        await client.step()
+        number = client.h2.get_next_available_stream_id()
+        client.h2.send_headers(number, [(":method", "GET"), (":path", "/b"), (":authority", "localhost"),
+                                        (":scheme", "http")], end_stream=True)  # fmt: skip
+        client.h2.reset_stream(number)  # in one piece with the request
+        client.flush()
+        assert (await client.answer(client.sqs()))[0] == 200
+        assert len(server.calls.seen) == 2
+        client.writer.close()
+    assert not caplog.records
+
+
+async def test_a_broken_connection_that_is_not_read_does_not_keep_others_from_being_watched() -> None:
+    async with serving(lambda call: {"MessageId": "m" * 300_000}) as server:
+        client = await Client.of(server)
+        client.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 2**31 - 1})
+        client.h2.increment_flow_control_window(2**31 - 1 - 65535)
+        client.sqs(b"", end=False)  # never finished
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        listener = server.server._listener
+        assert listener is not None
+        await until(lambda: listener.connections)
+        (transport,) = listener.connections.values()
+        while not transport.get_write_buffer_size():
+            seen = len(server.calls.seen)
+            client.sqs()
+            await until(lambda seen=seen: len(server.calls.seen) > seen)
+        client.writer.write(b"\x00\x00\x04\x08" + bytes(9))  # a window that grows by nothing
+        await until(transport.is_closing)
+        server.machine.ahead_ms += 200_000
+        server.server.sweep()
+        await until(lambda: not server.server.connections)
+        client.writer.transport.abort()
+
+
+async def test_what_a_cancelled_upload_was_held_back_with_is_given_back_to_the_connection(tmp_path: Any) -> None:
+    disk = threading.Event()
+    with ThreadPoolExecutor(1) as threads:
+        asyncio.get_running_loop().set_default_executor(threads)
+        try:
+            async with serving(spool=tmp_path) as server:
+                client = await Client.of(server)
+                before = client.h2.outbound_flow_control_window
+                threads.submit(disk.wait)
+                for _ in range(3):
+                    number = client.send(b"x" * 70_000, method="PUT", path="/b/k")
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(0.3):  # as much as is taken while the disk does not move
+                            await client.upload(number, bytes(8 << 20))
+                    client.h2.reset_stream(number)
+                    client.flush()
+                assert (await client.answer(client.sqs()))[0] == 200
+                assert client.h2.outbound_flow_control_window >= before // 2
+                client.writer.close()
+        finally:
+            disk.set()
+
+
+async def test_a_request_with_too_many_headers_is_refused() -> None:
+    async with serving() as server:
+        client = await Client.of(server)
+        status, body = await client.answer(client.sqs(**{f"x{number}": "" for number in range(300)}))
+        assert (status, b"more than 256 headers" in body) == (431, True)
+        assert (await client.answer(client.sqs()))[0] == 200
+        client.writer.close()
+
+
+async def test_nothing_more_runs_once_a_connection_has_cancelled_too_often(caplog: Any) -> None:
+    async with serving() as server:
+        client = await Client.of(server)
+        await client.step()
+        for _ in range(RESETS + 1):
+            number = client.h2.get_next_available_stream_id()
+            client.h2.send_headers(number, [(":method", "GET"), (":path", "/b"), (":authority", "localhost"),
+                                            (":scheme", "http")])  # fmt: skip
+            client.h2.reset_stream(number)
+        client.flush()
+        for _ in range(100):
+            client.sqs(b"")
+        with contextlib.suppress(ConnectionResetError, h2.exceptions.ProtocolError):
+            while not client.closed:
+                await client.step()
+        await until(lambda: not server.server.connections)
+        assert not server.calls.seen
+        client.writer.transport.abort()
+    assert not caplog.records

@@ -142,6 +142,7 @@ def test_a_queues_own_url_names_the_queue(router: Router) -> None:
         (("GET", "/2015-03-31/functions/%FF", {"signed": "lambda"}), "InvalidURI", 400, "rest-json"),
         (("PATCH", "/bucket/key", {"signed": "s3"}), "MethodNotAllowed", 405, "rest-xml"),
         (("GET", "/v1/apis", {"signed": "appsync"}), "NotImplemented", 501, "rest-json"),
+        (("GET", "/2013-04-01/hostedzone", {"signed": "route53"}), "NotImplemented", 501, "rest-xml"),
         (("POST", "/service/Nobody/operation/Nothing", {"smithy_protocol": "rpc-v2-cbor"}),
          "UnknownOperationException", 404, "smithy-rpc-v2-cbor"),
     ],

@@ -270,3 +270,24 @@ def test_signed_trailers_need_their_signature() -> None:
         body.feed(bad.encode())
         body.finish()
         assert body.error is not None and body.error.code == "SignatureDoesNotMatch"
+
+
+def test_a_signature_for_another_service_is_refused(verifier: Verifier) -> None:
+    request = signed_by(SigV4Auth, "POST", "http://localhost/", b"{}", service="lambda")
+    verifier.verify(request, credential(request), "lambda")
+    with pytest.raises(AuthError, match="Credential should be scoped to correct service: 'sqs'") as raised:
+        verifier.verify(request, credential(request), "sqs")
+    assert refusal(raised.value, "json").code == "InvalidSignatureException"
+    assert refusal(raised.value, "query").code == "SignatureDoesNotMatch"
+
+
+def test_a_life_of_any_number_of_digits_is_refused_as_one_that_is_too_long(verifier: Verifier) -> None:
+    request = signed_by(SigV4QueryAuth, "GET", "http://localhost/?Action=ListQueues")
+    request.query = request.query.replace("X-Amz-Expires=3600", "X-Amz-Expires=" + "9" * 5000)
+    assert refused(verifier, request).kind == "incomplete"
+
+
+@pytest.mark.parametrize("claimed", ["foo", hashlib.sha256(b"{}").hexdigest().upper()])
+def test_a_hash_of_the_body_that_is_none_is_refused(verifier: Verifier, claimed: str) -> None:
+    request = signed_by(SigV4Auth, "POST", "http://localhost/", b"{}", {"X-Amz-Content-SHA256": claimed})
+    assert refused(verifier, request).kind == "payload"

@@ -20,6 +20,7 @@ from penstock.wire.values import Request
 
 _LINE_BYTES = 16 << 10  # a chunk's head or a trailer; signatures are 64 characters, checksums 88
 _TRAILERS = 32  # trailers of one body; AWS's SDKs send one or two
+_CHECKSUM = "x-amz-checksum-"  # how the names of all trailers begin that AWS knows
 _HEAD, _DATA, _AFTER, _TRAILER, _END = range(5)
 
 
@@ -76,6 +77,12 @@ class ChunkedBody:
         self.error: ApiError | None = None
         self.size = 0
         self._announced = {name.strip().lower() for name in announced.split(",") if name.strip()}
+        if not all(name.startswith(_CHECKSUM) for name in self._announced):
+            # Trailers become headers: they must not change where the request goes or who has signed it.
+            self.error = ApiError(
+                "The value specified in the x-amz-trailer header is not supported: only checksums may follow the body.",
+                code="InvalidRequest",
+            )
         self._length = length
         self._signer = signer
         self._state = _HEAD
@@ -145,6 +152,8 @@ class ChunkedBody:
                 self._trailer(line)
             else:
                 self._end()
+        else:
+            self._fail("something follows after its end")
 
     def _head(self, line: bytes) -> None:
         size, _, extension = line.partition(b";")

@@ -43,6 +43,7 @@ log = logging.getLogger("penstock.wire")
 
 _PREFLIGHT_AGE_SECONDS = 600  # how long a browser may remember that it may call
 _OWNERS_AT_MOST = 4096  # access keys that were not issued here, remembered with their account
+_DIGITS_AT_MOST = 20  # of a length; Python refuses to read more than 4,300
 _EXPOSED = "x-amzn-RequestId, x-amz-request-id, x-amzn-ErrorType, x-amz-version-id, ETag, Date"
 
 
@@ -130,7 +131,7 @@ class Front:
         operation, protocol, repeat = codec.operation, codec.protocol, request.repeat
         try:
             if self._verifier is not None and not operation.unsigned:
-                self._verifier.verify(request, scope.credential)
+                self._verifier.verify(request, scope.credential, entry.names.signing_name)
             if request.error is not None:
                 raise request.error
             principal = scope.owner if scope.as_of == self._keys.changes else self._principal(scope)
@@ -250,7 +251,8 @@ class Front:
                 credential = credential_of(headers.get("authorization"), request.query)
                 signer = self._verifier.chunk_signer(request, credential)
         length = headers.get("x-amz-decoded-content-length", "")
-        return ChunkedBody(headers.get("x-amz-trailer", ""), int(length) if length.isdecimal() else None, signer)
+        size = int(length[:_DIGITS_AT_MOST]) if length.isdecimal() else None
+        return ChunkedBody(headers.get("x-amz-trailer", ""), size, signer)
 
     # --- browsers
 

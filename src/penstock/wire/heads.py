@@ -13,8 +13,9 @@ from penstock.wire.values import Request, Response
 _REQUEST_LINE = re.compile(rb"(POST|GET|PUT|DELETE|HEAD|PATCH|OPTIONS) (/[\x21-\x7e]*) HTTP/1\.1")
 _RPC_LINE = b"POST / HTTP/1.1"  # of every call in JSON, query or CBOR
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_UNFIT = re.compile(rb"[\r\n\0]")
+_UNFIT = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # what a value may not have: RFC 9110, 5.5
 _PARSERS_OWN = frozenset({"transfer-encoding", "upgrade", "expect", "content-encoding", "x-amz-decoded-content-length"})
+STREAMING = "STREAMING-"  # how X-Amz-Content-Sha256 begins when the body is in chunks, which is the parser's as well
 _NAMES_AT_MOST = 512  # spellings of header names remembered
 _LINES_AT_MOST = 4096  # whole header lines remembered; when there are more, all are forgotten
 _LINE_BYTES = 256  # of a header line that is remembered
@@ -85,6 +86,8 @@ class Heads:
         if len(headers) != len(lines) or len(lines) > HEADERS or not _PARSERS_OWN.isdisjoint(headers):
             return None
         if headers.get("connection", "keep-alive").lower() != "keep-alive":
+            return None
+        if headers.get("x-amz-content-sha256", "").startswith(STREAMING):
             return None
         host = headers.get("host")
         length = headers.get("content-length", "0")

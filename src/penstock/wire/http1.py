@@ -36,6 +36,7 @@ from penstock.wire.values import Request, Response
 
 log = logging.getLogger("penstock.wire")
 
+_OFFERS = frozenset({b"upgrade", b"http2-settings"})
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _IDLE, _HEAD, _BODY = 0, 1, 2
 
@@ -86,6 +87,7 @@ class Http1Connection(asyncio.Protocol):
         self._intake: Intake | None = None
         self._ended = False
         self._parsing = False
+        self._again = b""
 
     # --- asyncio
 
@@ -154,9 +156,9 @@ class Http1Connection(asyncio.Protocol):
         except httptools.HttpParserUpgrade as upgrade:
             # A server may go on as if nothing had been offered (Java's client offers h2c with every first request).
             self._parser = httptools.HttpRequestParser(self)
-            rest = data[upgrade.args[0] :]
-            if rest:
-                self.data_received(rest)
+            head, self._again = self._again, b""
+            self._state, self._parsing = _IDLE, False
+            self.data_received(head + data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             self._refuse(400, f"This is not an HTTP request that can be read: {error}")
 
@@ -256,6 +258,9 @@ class Http1Connection(asyncio.Protocol):
         """The head is there: is the body welcome?"""
         if self._ended:
             return
+        if self._parser.should_upgrade():
+            self._turn_down_upgrade()
+            return
         size = sum(len(name) + len(value) for name, value in self._raw_headers)
         if len(self._raw_headers) > HEADERS or size > HEAD_BYTES:
             self._refuse(431, f"The request has more than {HEADERS} headers or {HEAD_BYTES} bytes of them.")
@@ -283,6 +288,21 @@ class Http1Connection(asyncio.Protocol):
         expects = headers.get("expect", "").lower() == "100-continue"
         if expects and self._transport is not None and not self.exchanges and self._parser.get_http_version() != "1.0":
             self._transport.write(_CONTINUE)
+
+    def _turn_down_upgrade(self) -> None:
+        """Have the head read again without its offer: httptools reads no body once one is made (RFC 9110, 7.8)."""
+        method = self._parser.get_method()
+        if method == b"CONNECT":
+            self._refuse(405, "This is no proxy: send the request to the address it is for.")
+            return
+        lines = [b"%b %b HTTP/1.1" % (method, self._url)]
+        for name, value in self._raw_headers:
+            kept = value
+            if name.lower() == b"connection":
+                kept = b", ".join(one for one in value.split(b",") if one.strip().lower() not in _OFFERS)
+            if kept and name.lower() not in _OFFERS:
+                lines.append(name + b": " + kept)
+        self._again = b"\r\n".join([*lines, b"", b""])
 
     def on_body(self, data: bytes) -> None:
         """A piece of the body."""

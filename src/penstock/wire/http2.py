@@ -26,6 +26,7 @@ from penstock.wire.limits import (
     BODY_SECONDS,
     FRAME_BYTES,
     HEAD_BYTES,
+    HEADERS,
     IDLE_SECONDS,
     RESETS,
     STREAM_WINDOW_BYTES,
@@ -71,6 +72,15 @@ class _FrameLengths:
         return True
 
 
+class _StateMachine(h2.connection.H2ConnectionStateMachine):
+    """h2's, but for a GOAWAY: a client that asks for no more still gets what it has asked for (RFC 9113, 6.8)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        is_open = h2.connection.ConnectionState.SERVER_OPEN
+        self._transitions = self._transitions | {(is_open, h2.connection.ConnectionInputs.RECV_GOAWAY): (None, is_open)}
+
+
 class _Stream:
     """One request and its answer. ``unread`` bytes of its body have not been acknowledged: it is held back."""
 
@@ -98,6 +108,7 @@ class Http2Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._streams: dict[int, _Stream] = {}
         self._resets = 0
+        self._over = False  # nothing more is read or answered; what was written may still be leaving
         self._peer = ""
         self._write_paused = False
         self._eased: asyncio.Event = asyncio.Event()
@@ -105,6 +116,7 @@ class Http2Connection(asyncio.Protocol):
         self._h2 = h2.connection.H2Connection(
             h2.config.H2Configuration(client_side=False, header_encoding="utf-8", logger=None)
         )
+        self._h2.state_machine = _StateMachine()
         self._h2.local_settings = h2.settings.Settings(
             client=False,
             initial_values={
@@ -130,6 +142,8 @@ class Http2Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes have arrived."""
+        if self._over:
+            return
         self.since = self.listener.now
         try:
             if not self._lengths.hold(data):
@@ -142,7 +156,7 @@ class Http2Connection(asyncio.Protocol):
             return
         for event in events:
             self._on(event)
-            if self._transport is None:
+            if self._over:
                 return
         self._flush()
 
@@ -152,7 +166,7 @@ class Http2Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """The client is gone."""
-        self._transport = None
+        self._transport, self._over = None, True
         self.listener.closed(self)
         for number in list(self._streams):
             self._drop(number)
@@ -175,7 +189,7 @@ class Http2Connection(asyncio.Protocol):
 
     def overdue(self, now: float) -> bool:
         """Whether the client has taken too long for what it does now."""
-        if self._write_paused:
+        if self._write_paused or self._over:
             return now - self.since > WRITE_SECONDS
         if not self._streams:
             return self.closing or now - self.since > IDLE_SECONDS
@@ -219,7 +233,7 @@ class Http2Connection(asyncio.Protocol):
 
     def _head(self, number: int, pairs: object) -> None:
         if self.closing:
-            self._h2.reset_stream(number, h2.errors.ErrorCodes.REFUSED_STREAM)
+            self._reset(number, h2.errors.ErrorCodes.REFUSED_STREAM)
             return
         pseudo: dict[str, str] = {}
         headers: dict[str, str] = {}
@@ -236,12 +250,15 @@ class Http2Connection(asyncio.Protocol):
         stream = self._streams[number] = _Stream(
             request, Intake(self.listener, request, lambda: self._ease(number)), self.listener.now
         )
+        if len(cast(list[tuple[str, str]], pairs)) > HEADERS:
+            self._refuse(number, 431, f"The request has more than {HEADERS} headers.")
+            return
         try:
             length = headers.get("content-length", "0")
             if stream.intake is not None and length.isdecimal():
                 stream.intake.expect(int(length))
         except TooLong as error:
-            self._refuse(number, error)
+            self._refuse(number, 413, str(error))
 
     def _body(self, number: int, data: bytes, counted: int) -> None:
         stream = self._streams.get(number)
@@ -253,7 +270,7 @@ class Http2Connection(asyncio.Protocol):
             stream.intake.feed(data)
         except TooLong as error:
             self._h2.acknowledge_received_data(counted, number)
-            self._refuse(number, error)
+            self._refuse(number, 413, str(error))
             return
         if stream.intake.full:
             stream.unread += counted
@@ -284,21 +301,28 @@ class Http2Connection(asyncio.Protocol):
             log.exception("%s %s failed", request.method, request.path)
             answer(_plain(500, "Internal Server Error"))
 
-    def _refuse(self, number: int, error: TooLong) -> None:
+    def _refuse(self, number: int, status: int, message: str) -> None:
         stream = self._streams[number]
         if stream.intake is not None:
             stream.intake.abort()
             stream.intake = None
         stream.ended = True
-        self._answer(number, _plain(413, str(error)))
+        self._answer(number, _plain(status, message))
 
     # --- answers
 
     def _answer(self, number: int, response: Response) -> None:
         stream = self._streams.get(number)
-        if stream is None or self._transport is None or stream.answered:
+        if stream is None or self._over or stream.answered:
             return
         stream.answered = True
+        try:
+            self._answer_open(number, stream, response)
+        except h2.exceptions.ProtocolError:
+            self._drop(number)  # the client has cancelled it, which is still to be read
+        self._flush()
+
+    def _answer_open(self, number: int, stream: _Stream, response: Response) -> None:
         stream.since = self.listener.now
         body = response.body
         bodiless = stream.request.method == "HEAD" or response.status in (204, 304)
@@ -320,7 +344,6 @@ class Http2Connection(asyncio.Protocol):
             else:
                 pieces = file_pieces(body) if isinstance(body, FileBody) else body
                 stream.sender = asyncio.get_running_loop().create_task(self._send(number, stream, pieces, body))
-        self._flush()
 
     def _answer_headers(self, response: Response) -> list[tuple[str, str]]:
         headers = [(":status", str(response.status))]
@@ -343,10 +366,10 @@ class Http2Connection(asyncio.Protocol):
                 stream.waiting += piece
                 self._pump(number)
                 self._flush()
-                while stream.waiting and number in self._streams and self._transport is not None:
+                while stream.waiting and number in self._streams and not self._over:
                     self._eased.clear()
                     await self._eased.wait()
-                if number not in self._streams or self._transport is None:
+                if number not in self._streams or self._over:
                     return
             stream.sent = True
             self._pump(number)
@@ -364,7 +387,7 @@ class Http2Connection(asyncio.Protocol):
     def _pump(self, number: int) -> None:
         """Send what the windows allow."""
         stream = self._streams.get(number)
-        if stream is None or not stream.answered or self._transport is None or self._write_paused:
+        if stream is None or not stream.answered or self._over or self._write_paused:
             return
         try:
             while stream.waiting:
@@ -387,30 +410,39 @@ class Http2Connection(asyncio.Protocol):
             self._drop(number)
 
     def _finished(self, number: int) -> None:
-        stream = self._streams.pop(number, None)
-        self._eased.set()
+        stream = self._streams.get(number)
         if stream is not None and not stream.ended:
             # The answer is out before the request has arrived: nobody reads the rest of it.
-            self._h2.reset_stream(number, h2.errors.ErrorCodes.NO_ERROR)
+            with contextlib.suppress(h2.exceptions.ProtocolError):
+                self._h2.reset_stream(number, h2.errors.ErrorCodes.NO_ERROR)
+        self._forget(number)
         self.since = self.listener.now
         if self.closing and not self._streams:
             self._flush()
             self._close()
 
     def _reset(self, number: int, code: h2.errors.ErrorCodes) -> None:
-        if self._transport is not None and number in self._streams:
+        # One that the client has cancelled is closed for h2 before its event is read here.
+        with contextlib.suppress(h2.exceptions.ProtocolError):
             self._h2.reset_stream(number, code)
         self._drop(number)
 
-    def _drop(self, number: int) -> None:
+    def _forget(self, number: int) -> _Stream | None:
         stream = self._streams.pop(number, None)
+        if stream is not None and stream.unread:
+            # Else the connection's window would stay smaller by what this stream was held back with.
+            self._h2.acknowledge_received_data(stream.unread, number)
+        self._eased.set()
+        return stream
+
+    def _drop(self, number: int) -> None:
+        stream = self._forget(number)
         if stream is not None:
             stream.request.gone = True
             if stream.intake is not None:
                 stream.intake.abort()
             if stream.sender is not None:
                 stream.sender.cancel()
-        self._eased.set()
         if self.closing and not self._streams:
             self._close()
 
@@ -421,12 +453,17 @@ class Http2Connection(asyncio.Protocol):
                 self._transport.write(data)
 
     def _close(self, code: h2.errors.ErrorCodes = h2.errors.ErrorCodes.NO_ERROR) -> None:
+        if self._over:
+            return
+        with contextlib.suppress(h2.exceptions.ProtocolError):
+            self._h2.close_connection(code)
+        self._flush()
+        self._over = True
+        self.since = self.listener.now
+        for number in list(self._streams):
+            self._drop(number)
         if self._transport is not None:
-            with contextlib.suppress(h2.exceptions.ProtocolError):
-                self._h2.close_connection(code)
-            self._flush()
-            if self._transport is not None:
-                self._transport.close()
+            self._transport.close()
 
 
 def _plain(status: int, message: str) -> Response:

@@ -14,7 +14,7 @@ from typing import Final
 from penstock.base.names import DEFAULT_REGION
 from penstock.engine.access import Principal
 from penstock.wire.credentials import Credential
-from penstock.wire.heads import Heads
+from penstock.wire.heads import STREAMING, Heads
 from penstock.wire.hosts import Host
 from penstock.wire.limits import HEAD_BYTES, MEMORY_BYTES
 from penstock.wire.router import Routed
@@ -27,8 +27,10 @@ _OPEN: Final = frozenset(
     }
 )  # fmt: skip
 _VALUE: Final = rb"([\x20-\x7e]*)"
+_HASH: Final = b"((?! *%b)[\\x20-\\x7e]*)" % STREAMING.encode()
 _LENGTH: Final = rb"([0-9]{1,7})"
 _SIGNATURE: Final = rb"([0-9A-Fa-f]*)"
+_FORMS: Final = {"content-length": _LENGTH, "x-amz-content-sha256": _HASH}
 _REPEATS_AT_MOST: Final = 256  # heads remembered for all connections; when there are more, all are forgotten
 _TARGETS_AT_MOST: Final = 64  # operations remembered for one of them
 _LEARN_AFTER: Final = 8  # requests of a connection read plainly before its head is made a pattern, which takes 0.5 ms
@@ -107,7 +109,7 @@ class Repeats:
             begun, signature, _ = value.partition(b"Signature=")
             if key in _OPEN:
                 opened.append((key, ""))
-                parts.append(re.escape(name) + b": ?" + (_LENGTH if key == "content-length" else _VALUE))
+                parts.append(re.escape(name) + b": ?" + _FORMS.get(key, _VALUE))
             elif key == "authorization" and signature:
                 opened.append((key, (begun + signature).decode().strip()))
                 parts.append(re.escape(name + b":" + begun + signature) + _SIGNATURE)

@@ -210,7 +210,9 @@ class Router:
         named = self._named(host, credential)
         candidates = [entry for entry in named if entry.rest is not None]
         if not candidates and credential.service:
-            self._refuse_known([n for n in every_service() if n.signing_name == credential.service], REST_JSON)
+            known = [names for names in every_service() if names.signing_name == credential.service]
+            is_xml = any("rest-xml" in names.protocols for names in known)
+            self._refuse_known(known, PROTOCOLS["rest-xml"] if is_xml else REST_JSON)
         if named and not candidates:
             protocol: WireProtocol = QUERY if named[0].speaks_query else JSON_1_0
             raise NotRouted(

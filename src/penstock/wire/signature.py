@@ -31,7 +31,9 @@ SKEW_MS = 15 * 60_000  # a signature's time may be this far off: "Troubleshootin
 AHEAD_MS = 5 * 60_000  # and this far ahead
 PRESIGNED_SECONDS = 604_800  # a presigned URL's longest life: "Authenticating Requests: Using Query Parameters" of S3
 
+_DIGITS_AT_MOST = 12  # of a number of seconds; Python refuses to read more than 4,300
 _ISO = "%Y%m%dT%H%M%SZ"
+_UNHASHED = (UNSIGNED, "STREAMING-")  # how X-Amz-Content-Sha256 begins when it is not the body's hash
 _UNRESERVED = "-_.~"
 _MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key"
@@ -166,7 +168,7 @@ def _parse_query(fields: Mapping[str, str], credential: Credential) -> Signed:
     if fields["X-Amz-Algorithm"] != ALGORITHM:
         raise AuthError("incomplete", f"X-Amz-Algorithm only supports {ALGORITHM}")
     expires = fields.get("X-Amz-Expires", "")
-    if not expires.isdecimal() or not 0 < int(expires) <= PRESIGNED_SECONDS:
+    if not expires.isdecimal() or len(expires) > _DIGITS_AT_MOST or not 0 < int(expires) <= PRESIGNED_SECONDS:
         raise AuthError("incomplete", f"X-Amz-Expires must be between 1 and {PRESIGNED_SECONDS} seconds")
     _check_credential(credential)
     headers = tuple(fields["X-Amz-SignedHeaders"].lower().split(";"))
@@ -256,12 +258,17 @@ class Verifier:
         self._machine = machine
         self._secrets = dict(secrets or {})
 
-    def verify(self, request: Request, credential: Credential) -> None:
-        """Raise AuthError when the request is not signed with a key known here, for now, as it arrived."""
-        if credential.service == "s3" and not credential.date:
+    def verify(self, request: Request, credential: Credential, service: str = "") -> None:
+        """Raise AuthError when the request is not signed with a key known here, for now, as it arrived.
+
+        ``service`` is the name to sign with for the operation that it reached; "" takes any.
+        """
+        if credential.service == "s3" and not credential.date and service in ("s3", ""):
             self._verify_version_2(request, credential)
             return
         signed = parse(request, credential)
+        if service not in ("", credential.service):
+            raise AuthError("scope", f"Credential should be scoped to correct service: '{service}'.")
         secret = self._secret(request, signed)
         self._check_time(signed)
         if "host" not in signed.headers and ":authority" not in signed.headers:
@@ -270,7 +277,7 @@ class Verifier:
         if not hmac.compare_digest(expected.encode(), signed.signature.encode("utf-8", "replace")):
             raise AuthError("mismatch", _MISMATCH)
         claimed = request.headers.get("x-amz-content-sha256", "")
-        if re.fullmatch("[0-9a-f]{64}", claimed) and claimed != body_hash(request):
+        if claimed and not claimed.startswith(_UNHASHED) and claimed != body_hash(request):
             raise AuthError("payload", "The provided 'x-amz-content-sha256' header does not match what was computed.")
 
     def _verify_version_2(self, request: Request, credential: Credential) -> None:
@@ -282,7 +289,8 @@ class Verifier:
         if not any(hmac.compare_digest(one, signature.encode("utf-8", "replace")) for one in expected):
             raise AuthError("mismatch", _MISMATCH)
         expires = fields.get("Expires", "")
-        if "Signature" in fields and (not expires.isdecimal() or int(expires) * 1000 < self._machine.now_ms()):
+        expired = not expires.isdecimal() or int(expires[:_DIGITS_AT_MOST]) * 1000 < self._machine.now_ms()
+        if "Signature" in fields and expired:
             raise AuthError("late", "Request has expired")
 
     def chunk_signer(self, request: Request, credential: Credential) -> ChunkSigner:
