@@ -62,6 +62,13 @@ def test_every_field_counts_alone_and_a_list_shares_what_comes_before_its_first_
     assert complexity(several, 100) == 3
 
 
+def test_the_texts_of_a_list_have_one_end():
+    """Values that Event Ruler's own evaluator gives."""
+    ended = compile({"x": [{"anything-but": {"wildcard": ["*", "abb:a*"]}}, {"wildcard": "a*:a*:"}]})
+    assert complexity(ended, 100) == 6
+    assert complexity(compile({"z": [{"anything-but": {"wildcard": ["b/x*", "*:ab*"]}}]}), 100) == 4
+
+
 def test_looking_ends_beyond_the_limit():
     assert LIMIT < of("*a*a*a*a*a*a*a*a*") < 30
     assert complexity(compile({"a": [{"wildcard": "*" + "ab*" * 40}]}), LIMIT) > LIMIT

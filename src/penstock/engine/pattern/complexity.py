@@ -44,7 +44,8 @@ class _Texts:
         self.start = 0
         self.before: dict[str, int] = {}  # by token: the beginnings that it follows
         self._after_any = 0  # beginnings that end with a wildcard
-        self._counted = 0  # all but those that an earlier text of the same condition has as well
+        self._counted = 0  # all but whole texts, and those that an earlier text of the same condition has as well
+        self._whole: dict[int, int] = {}  # by condition: its texts as wholes, which count as one
         # By the bit of a beginning (or what stands for a condition) and the token after it: the bit of the longer one.
         self._shared: dict[tuple[int, str], int] = {}
         self._bits = 0
@@ -62,7 +63,9 @@ class _Texts:
             if token == _ANY:
                 self._after_any |= bit
             known = self._shared.setdefault((known, token), bit) if length <= shared else bit
-            if known == bit:
+            if length == len(tokens):
+                self._whole[group] = self._whole.get(group, 0) | bit
+            elif known == bit:
                 self._counted |= bit
         self.start |= first
         self._bits += len(tokens) + 1
@@ -74,7 +77,8 @@ class _Texts:
 
     def count(self, beginnings: int) -> int:
         """How many different beginnings these are."""
-        return (beginnings & self._counted).bit_count()
+        whole = sum(1 for texts in self._whole.values() if beginnings & texts)
+        return (beginnings & self._counted).bit_count() + whole
 
 
 def _of_field(conditions: tuple[Condition, ...], limit: int) -> int:
