@@ -53,7 +53,7 @@ def _event(payload: bytes, now: int) -> tuple[int, str]:
 def _moment(value: Any, now: int) -> int:
     """A time in milliseconds, or as events tell it; now when it is neither."""
     try:
-        if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()):
+        if type(value) is int or (isinstance(value, str) and value.isdecimal()):
             moment = int(value)
         else:
             moment = int(datetime.fromisoformat(str(value)).timestamp() * 1000)
