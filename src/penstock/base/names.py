@@ -29,7 +29,7 @@ _MIX = 0x4ECEDA1CE2A9D6E8FEB86659FD9301  # odd, so that multiplication modulo 2*
 _UNMIX = pow(_MIX, -1, 1 << _MIXED_BITS)
 _HALF = _MIXED_BITS // 2
 _IDS = 1 << 60
-_groups = struct.Struct("8s4s3s3s12s").unpack  # of a UUID's digits, without those two
+_groups = struct.Struct("8s4s3s3s12s").unpack  # of a UUID's digits, without its version and variant
 
 
 def uuid_of(id_: int) -> str:

@@ -25,8 +25,11 @@ _AWS_TYPE = re.compile(r"(List<)?AWS::(EC2|Route53|SSM)::[A-Za-z0-9:]+>?$")
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """The parameters' values: text, or a list of texts. ``hidden`` are the names of NoEcho ones, ``unknown`` of those
-    that have no value which may be: with such nothing is deployed."""
+    """The parameters' values: text, or a list of texts.
+
+    ``hidden`` are the names of NoEcho ones, ``unknown`` of those without a value that they may have: as long as there
+    are such, nothing is deployed.
+    """
 
     values: Mapping[str, str | list[str]] = field(default_factory=dict)
     hidden: frozenset[str] = frozenset()

@@ -47,9 +47,10 @@ def root(account: str) -> Principal:
 
 
 class Keys:
-    """The access keys issued to execution environments: in memory, since those end with the server.
+    """The access keys that were issued, which of them were revoked, and which invocation works with which.
 
-    Keys issued by STS are rows; ``lookup`` is how this finds them (set by the service that owns them).
+    In memory: the environments that hold keys end with the server, and whoever owns other keys (STS, IAM) has rows of
+    them and issues them again at its start.
     """
 
     def __init__(self) -> None:

@@ -5,9 +5,9 @@ what runs. A turn is one transaction: it lets store targets accept, and marks wh
 attempt counted, before the attempt begins. An ordering key blocks only itself.
 
 A target that runs code is read no faster than it says it takes attempts, and one that throttles pauses, as Lambda
-reads a function's queue. One that takes none is asked again when an attempt of its ends, when another delivery comes,
-and after a second, since others share its room
-(docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html).
+reads a function's queue (docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html). One that takes
+none is asked again when an attempt of its ends, when another delivery comes, and after a second, since others share
+its room.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Relay:
         self._deliveries = deliveries
         self._parts: Parts
         self._agenda = Agenda()
-        self._hinted: dict[str, int] = {}  # the same, of hints given during a turn, which that turn cannot know of
+        self._hinted: dict[str, int] = {}  # target → due, of hints given during a turn, which that turn cannot know of
         self._blocked: set[str] = set()  # have due rows behind what runs: looked at again when that ends
         self._running: dict[int, Delivery] = {}
         self._per_target: dict[str, int] = {}

@@ -30,6 +30,7 @@ from penstock.wire.auth import refusal
 from penstock.wire.chunked import ChunkedBody
 from penstock.wire.compression import unpack
 from penstock.wire.credentials import credential_of
+from penstock.wire.heads import STREAMING
 from penstock.wire.hosts import Host, Hosts, origin_host
 from penstock.wire.limits import DOCUMENT_BYTES, STREAM_BYTES
 from penstock.wire.protocols.protocol import WireProtocol, failure_of
@@ -242,7 +243,7 @@ class Front:
         """What unpacks the request's body if it is aws-chunked; the head alone has arrived."""
         headers = request.headers
         content = headers.get("x-amz-content-sha256", "")
-        if not content.startswith("STREAMING-") and "aws-chunked" not in headers.get("content-encoding", ""):
+        if not content.startswith(STREAMING) and "aws-chunked" not in headers.get("content-encoding", ""):
             return None
         signer: ChunkSigner | None = None
         if self._verifier is not None and content.startswith("STREAMING-AWS4-HMAC-SHA256-PAYLOAD"):

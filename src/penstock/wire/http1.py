@@ -36,7 +36,7 @@ from penstock.wire.values import Request, Response
 
 log = logging.getLogger("penstock.wire")
 
-_OFFERS = frozenset({b"upgrade", b"http2-settings"})
+_OFFERS = frozenset({b"upgrade", b"http2-settings"})  # headers that offer another protocol, and what Connection says
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _IDLE, _HEAD, _BODY = 0, 1, 2
 
@@ -87,7 +87,7 @@ class Http1Connection(asyncio.Protocol):
         self._intake: Intake | None = None
         self._ended = False
         self._parsing = False
-        self._again = b""
+        self._again = b""  # a head that is read again, without the upgrade it offered
 
     # --- asyncio
 

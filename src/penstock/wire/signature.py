@@ -21,6 +21,7 @@ from penstock.base.clock import MachineClock
 from penstock.engine.access import Keys
 from penstock.engine.body import FileBody
 from penstock.wire.credentials import Credential
+from penstock.wire.heads import STREAMING
 from penstock.wire.signature_s3 import fields_of, signatures_of
 from penstock.wire.values import Request
 
@@ -33,7 +34,7 @@ PRESIGNED_SECONDS = 604_800  # a presigned URL's longest life: "Authenticating R
 
 _DIGITS_AT_MOST = 12  # of a number of seconds; Python refuses to read more than 4,300
 _ISO = "%Y%m%dT%H%M%SZ"
-_UNHASHED = (UNSIGNED, "STREAMING-")  # how X-Amz-Content-Sha256 begins when it is not the body's hash
+_UNHASHED = (UNSIGNED, STREAMING)  # how X-Amz-Content-Sha256 begins when it is not the body's hash
 _UNRESERVED = "-_.~"
 _MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key"

@@ -117,10 +117,9 @@ class _Walk(Generic[K]):
     def __init__(self, fields: Fields, root: _Node[K]) -> None:
         self.pending = [(root, OUTSIDE)]
         self._seen: set[tuple[int, int]] = set()  # (child, place's number)
-        self._fields = fields
+        self._fields = fields.outside() if fields.ambiguous else fields
         self._nested = fields.nested
         if fields.nested:
-            self._fields = fields.outside() if fields.ambiguous else fields
             self._followed: set[tuple[int, int]] = set()  # (edge, place's number)
             self._above_arrays: dict[tuple[int, str], Place] = {}
             self._numbers: dict[str, list[int]] = {}  # by path: the numbers of its values' places

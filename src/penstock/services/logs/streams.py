@@ -11,7 +11,7 @@ from penstock.services.logs.errors import NO_STREAM, InvalidParameter, ResourceA
 from penstock.services.logs.groups import find_group, group_arn, requested_group
 from penstock.store.store import Reader
 
-_MOMENT_DIGITS = 19  # of a moment in a token, at most: SQLite takes no more
+_MOMENT_DIGITS = 18  # of a moment in a token, at most: SQLite does not take every number of 19
 _SELECT = "SELECT name, created, first_ts, last_ts, ingested FROM log_stream WHERE log_group = ?"
 
 
@@ -77,7 +77,7 @@ def _beyond(after: str, key: str, *, by_time: bool, descending: bool) -> tuple[s
     if not after:
         return "", ()
     moment, _, name = after.partition(":")
-    if by_time != (moment.isdecimal() and len(moment) < _MOMENT_DIGITS):
+    if by_time != (moment.isdecimal() and len(moment) <= _MOMENT_DIGITS):
         raise InvalidParameter("The specified nextToken is of a list in another order: pass the same orderBy with it.")
     return f"AND ({key}, name) {'<' if descending else '>'} (?, ?)", (int(moment) if by_time else "", name)
 
