@@ -173,6 +173,14 @@ def test_demands_of_many_arrays_cost_what_the_arrays_are_long_not_what_their_ele
     assert large[0] < 100 * 5 * 3 * 20
 
 
+def test_what_many_combinations_of_or_have_in_common_is_looked_for_once():
+    event = {name: [{f"f{number % 10}": 1} for number in range(1000)] for name in "abc"}
+    branches = [{f"f{number}": [1, ABSENCE]} for number in range(10)]
+    pattern = compile({name: {"$or": branches} for name in "abc"} | {"z": [-1]})
+    assert len(pattern.alternatives) == 1000
+    assert calls(pattern.matches, event) < 100_000  # 1,000 times three fields of 100 values
+
+
 @pytest.mark.parametrize("around", [1, 300])
 def test_arrays_around_one_another_cost_no_more_than_their_number(around):
     """``[1, [1, [1, …]]]``: a place in each is as demanded, and the elements of the innermost are asked only once."""

@@ -85,6 +85,12 @@ def test_a_whole_policy_is_kept(events: Any) -> None:
     assert json.loads(events.describe_event_bus(Name="shop")["Policy"])["Statement"] == [statement]
 
 
+@pytest.mark.parametrize("policy", ["[]", '{"Statement": 1}', '{"Statement": ["Allow"]}', '{"Version": "1"}', "{"])
+def test_a_policy_that_is_no_list_of_statements_is_refused(events: Any, policy: str) -> None:
+    with pytest.raises(ClientError, match="give an object with a list of Statement"):
+        events.put_permission(EventBusName="shop", Policy=policy)
+
+
 def test_a_targets_longest_age_is_given_back(events: Any) -> None:
     policy = {"MaximumEventAgeInSeconds": 60, "MaximumRetryAttempts": 0}
     events.put_targets(Rule="r2", EventBusName="shop", Targets=[{"Id": "a", "Arn": QUEUE, "RetryPolicy": policy}])

@@ -42,7 +42,7 @@ def satisfied(alternative: Alternative, fields: Fields) -> bool:
             elif not any(condition.holds(leaf) for leaf, _ in values for condition in conditions):
                 return False
         return True
-    demands = [_Demand(alternative[path], fields.get(path, ())) for path in sorted(alternative)]
+    demands = _demands(alternative, fields)
     if not all(demand.held or demand.may_be_absent for demand in demands):
         return False
     return _Ways(demands).found() if fields.ambiguous else _Elements(demands).meet_all()
@@ -52,7 +52,7 @@ def given_up(alternative: Alternative, fields: Fields) -> bool:
     """Whether an alternative counts as not satisfied only because there are too many ways to try."""
     if not fields.ambiguous or len(alternative) == 1:
         return False
-    ways = _Ways([_Demand(alternative[path], fields.get(path, ())) for path in sorted(alternative)])
+    ways = _Ways(_demands(alternative, fields))
     return not ways.found() and ways.left < 0
 
 
@@ -67,6 +67,18 @@ class _Demand:
         self.held = list(
             dict.fromkeys(place for leaf, place in values if any(condition.holds(leaf) for condition in conditions))
         )
+
+
+def _demands(alternative: Alternative, fields: Fields) -> list[_Demand]:
+    """The demands in the order of their paths; what one finds is found once for all alternatives that have it."""
+    found = []
+    for path in sorted(alternative):
+        asked = path, alternative[path]
+        demand = fields.found.get(asked)
+        if demand is None:
+            demand = fields.found[asked] = _Demand(alternative[path], fields.get(path, ()))
+        found.append(demand)
+    return found
 
 
 class _Elements:

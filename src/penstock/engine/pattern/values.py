@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -61,6 +61,11 @@ class Fields(dict[str, list[Field]]):
 
     nested = False
     ambiguous = False
+
+    @cached_property
+    def found(self) -> dict[object, Any]:
+        """A place for what is found in these fields and may be asked again."""
+        return {}
 
     def outside(self) -> Fields:
         """The same fields, as if none stood in an array."""

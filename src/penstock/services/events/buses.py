@@ -159,7 +159,7 @@ def _policy_of(text: str) -> dict[str, Any]:
     statements: Any = policy.get("Statement") if isinstance(policy, dict) else None
     if isinstance(statements, dict):
         statements = [statements]
-    if not isinstance(policy, dict) or not isinstance(statements, list):
+    if not isinstance(statements, list) or not all(isinstance(one, dict) for one in statements):
         raise ValidationException("This policy contains invalid Json: give an object with a list of Statement.")
     return {**policy, "Statement": statements}
 
