@@ -98,6 +98,22 @@ def check_boundary(cx: Context, arn: str | None) -> str | None:
     return arn
 
 
+def put_boundary(cx: Context, kind: str, request: Request) -> Response:
+    """Set the managed policy that bounds an entity."""
+    entity = find_modifiable(cx, kind, request[f"{TITLE[kind]}Name"])
+    entity.detail["PermissionsBoundary"] = check_boundary(cx, request["PermissionsBoundary"])
+    entities.save(cx, entity)
+    return {}
+
+
+def delete_boundary(cx: Context, kind: str, request: Request) -> Response:
+    """Unset the managed policy that bounds an entity."""
+    entity = find_modifiable(cx, kind, request[f"{TITLE[kind]}Name"])
+    entity.detail.pop("PermissionsBoundary", None)
+    entities.save(cx, entity)
+    return {}
+
+
 def check_deletable(cx: Context, entity: Entity) -> None:
     """DeleteConflict while an entity has policies or belongs to something."""
     if cx.one("SELECT 1 FROM iam_attachment WHERE owner = ?", (entity.id,)) is not None:

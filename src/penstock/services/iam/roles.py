@@ -77,19 +77,13 @@ def delete_role(cx: Context, request: Request) -> Response:
 @operation(kept={"PermissionsBoundary"})
 def put_role_permissions_boundary(cx: Context, request: Request) -> Response:
     """Set the managed policy that bounds a role."""
-    role = find_modifiable(cx, "role", request["RoleName"])
-    role.detail["PermissionsBoundary"] = permissions.check_boundary(cx, request["PermissionsBoundary"])
-    entities.save(cx, role)
-    return {}
+    return permissions.put_boundary(cx, "role", request)
 
 
 @operation
 def delete_role_permissions_boundary(cx: Context, request: Request) -> Response:
     """Unset the managed policy that bounds a role."""
-    role = find_modifiable(cx, "role", request["RoleName"])
-    role.detail.pop("PermissionsBoundary", None)
-    entities.save(cx, role)
-    return {}
+    return permissions.delete_boundary(cx, "role", request)
 
 
 @operation(kept={"PolicyDocument"})

@@ -144,19 +144,13 @@ def delete_access_key(cx: Context, request: Request) -> Response:
 @operation(kept={"PermissionsBoundary"})
 def put_user_permissions_boundary(cx: Context, request: Request) -> Response:
     """Set the managed policy that bounds a user."""
-    user = find(cx, "user", request["UserName"])
-    user.detail["PermissionsBoundary"] = permissions.check_boundary(cx, request["PermissionsBoundary"])
-    entities.save(cx, user)
-    return {}
+    return permissions.put_boundary(cx, "user", request)
 
 
 @operation
 def delete_user_permissions_boundary(cx: Context, request: Request) -> Response:
     """Unset the managed policy that bounds a user."""
-    user = find(cx, "user", request["UserName"])
-    user.detail.pop("PermissionsBoundary", None)
-    entities.save(cx, user)
-    return {}
+    return permissions.delete_boundary(cx, "user", request)
 
 
 @operation(kept={"PolicyDocument"})
