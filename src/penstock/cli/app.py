@@ -77,11 +77,11 @@ def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     given = sys.argv[1:] if arguments is None else arguments
     try:
-        if completion.named_shell(given):
+        if completion.serve_named(given):
             return 0
         completion.prepare()
         code: Any = app(given, standalone_mode=False, prog_name="penstock")
-        if code and (advice := completion.unknown_shell(given)):
+        if code and (advice := completion.advice_to_name(given)):
             _say(advice)
     except Problem as problem:
         _say(problem.message)

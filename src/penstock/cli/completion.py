@@ -38,8 +38,8 @@ def prepare() -> None:
     get_completion_inspect_parameters()
 
 
-def named_shell(arguments: Sequence[str]) -> bool:
-    """Install or show the completion for a shell that the arguments name; False when they ask for something else.
+def serve_named(arguments: Sequence[str]) -> bool:
+    """Install or show the completion for a shell that the arguments name; False when they ask for no such thing.
 
     Problem when they name no shell that there is a completion for.
     """
@@ -56,7 +56,7 @@ def named_shell(arguments: Sequence[str]) -> bool:
     return True
 
 
-def unknown_shell(arguments: Sequence[str]) -> str | None:
+def advice_to_name(arguments: Sequence[str]) -> str | None:
     """What to do when typer could not tell which shell it was started from; None when that was not asked."""
     option, shell = _asked(arguments)
     if not option or shell:

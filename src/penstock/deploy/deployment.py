@@ -66,10 +66,16 @@ class Deployment:
             await self._undo(error)
             raise
         await self.clean_up()
-        for name in self.checked.resources:
-            self.warnings += [each for each in await self.actor.advise(self.current[name]) if each not in self.warnings]
+        await self._advise()
         self._say(stack.status)
         return {name: value for name, (value, _) in outputs.items()}
+
+    async def _advise(self) -> None:
+        """Add what the types have to say of what is there now: each sentence once, however many resources it is of."""
+        said = dict.fromkeys(self.warnings)
+        for name in self.checked.resources:
+            said |= dict.fromkeys(await self.actor.advise(self.current[name]))
+        self.warnings[:] = said
 
     async def _step(self, step: Step) -> None:
         wanted = self.checked.resources[step.logical_id]
