@@ -7,16 +7,13 @@ import os
 import select
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
 
-import boto3
-from botocore.config import Config
+from tests.detached import Detached
 
 GONE_S = 10.0  # machine seconds within which everything a killed server ran has to be gone
 
@@ -32,54 +29,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class Server:
-    """One data directory and one address; ``start`` and ``kill`` as often as you like."""
+class Server(Detached):
+    """One address, and the end of every process that it runs; ``start`` and ``kill`` as often as you like."""
 
     def __init__(self, data: Path) -> None:
-        self.data = data
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._process: subprocess.Popen[bytes] | None = None
-        self._ready = -1
-        self.log = data.with_suffix(".log")
-
-    @property
-    def pid(self) -> int:
-        """The server's process."""
-        assert self._process is not None
-        return self._process.pid
-
-    def begin(self) -> None:
-        """Start the process, and do not wait until it answers."""
-        reading, writing = os.pipe()
-        environment = {"PATH": os.environ["PATH"], "HOME": str(self.data.parent)}
-        environment |= {"PENSTOCK_DATA": str(self.data), "PENSTOCK_PORT": str(self.port)}
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "penstock", "serve-detached", str(writing)],
-                env=environment, pass_fds=(writing,), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True,
-            )  # fmt: skip
-        os.close(writing)
-        self._ready = reading
-
-    def ready(self, timeout_s: float = 60) -> bool:
-        """Wait until it answers; False when it was killed before."""
-        if not select.select([self._ready], [], [], timeout_s)[0]:
-            raise TimeoutError(f"the server is not ready after {timeout_s} s; its log:\n{self.tail()}")
-        with os.fdopen(self._ready) as pipe:
-            line = pipe.readline()
-        self._ready = -1
-        if not line:
-            return False
-        told = json.loads(line)
-        assert "error" not in told, f"the server did not start: {told['error']}\n{self.tail()}"
-        return True
-
-    def start(self) -> None:
-        """Start and wait until it answers."""
-        self.begin()
-        assert self.ready(), f"the server ended at once; its log:\n{self.tail()}"
+        super().__init__(data, data.with_suffix(".log"), port=free_port())
 
     def kill(self) -> None:
         """SIGKILL, and nothing gentler."""
@@ -92,18 +46,6 @@ class Server:
             self._ready = -1
         left = [pid for pid in children if not ends(pid, GONE_S)]
         assert not left, f"processes outlived the server: {[command_of(pid) for pid in left]}"
-
-    def tail(self) -> str:
-        """The end of what the server said."""
-        return self.log.read_text(errors="replace")[-4000:] if self.log.exists() else ""
-
-    def client(self, service: str) -> Any:
-        """A boto3 client that tries once."""
-        return boto3.client(
-            service, endpoint_url=self.url, region_name="us-east-1", aws_access_key_id="000000000000",
-            aws_secret_access_key="test",
-            config=Config(retries={"max_attempts": 0}, read_timeout=60, connect_timeout=5),
-        )  # fmt: skip
 
     def own(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """A request to Penstock's own API."""

@@ -6,18 +6,12 @@ limit (RLIMIT_FSIZE) is everywhere, and is raised while the server runs.
 
 from __future__ import annotations
 
-import json
-import os
 import resource
-import select
 import signal
 import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
-import boto3
-from botocore.config import Config
+from tests.detached import Detached
 
 MEGABYTE = 1 << 20
 GIVEN_BACK = 16 * MEGABYTE  # what ``Tmpfs.empty`` makes free at least
@@ -82,60 +76,20 @@ class FileSizes:
 Disk = Tmpfs | FileSizes
 
 
-class SmallServer:
+class SmallServer(Detached):
     """A server whose data directory is on such a disk."""
 
     def __init__(self, disk: Disk, folder: Path, log: Path) -> None:
+        super().__init__(folder / "data", log, prefix=disk.prefix)
         self.disk = disk
-        self._data = folder / "data"
-        self._log = log
-        self.url = ""
-        self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def data(self) -> Path:
         """Its data directory, as this process sees it."""
         return self.disk.path / "data"
 
-    @property
-    def pid(self) -> int:
-        """Its process."""
-        assert self.process is not None
-        return self.process.pid
-
-    def start(self) -> None:
-        """Start, and wait until it answers."""
-        reading, writing = os.pipe()
-        environment = {"PATH": os.environ["PATH"], "HOME": str(self._log.parent)}
-        environment |= {"PENSTOCK_DATA": str(self._data), "PENSTOCK_PORT": "0"}
-        with self._log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*self.disk.prefix, sys.executable, "-m", "penstock", "serve-detached", str(writing)],
-                env=environment, pass_fds=(writing,), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True,
-            )  # fmt: skip
-        os.close(writing)
-        with os.fdopen(reading) as pipe:
-            assert select.select([pipe], [], [], 60)[0], f"not ready within a minute; its log:\n{self.tail()}"
-            line = pipe.readline()
-        assert line, f"the server ended at once; its log:\n{self.tail()}"
-        told = json.loads(line)
-        assert "error" not in told, f"it did not start: {told['error']}\n{self.tail()}"
-        self.url = told["url"]
-
     def kill(self, sign: int = signal.SIGKILL) -> None:
         """End it."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(sign)
-            self.process.wait(30)
-
-    def tail(self) -> str:
-        """The end of what it said."""
-        return self._log.read_text(errors="replace")[-6000:] if self._log.exists() else ""
-
-    def client(self, service: str) -> Any:
-        """A boto3 client that tries once."""
-        return boto3.client(
-            service, endpoint_url=self.url, region_name="us-east-1", aws_access_key_id="000000000000",
-            aws_secret_access_key="test", config=Config(retries={"max_attempts": 0}, read_timeout=30),
-        )  # fmt: skip
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(sign)
+            self._process.wait(30)
