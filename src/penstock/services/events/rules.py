@@ -215,9 +215,7 @@ _CODES: Final = {
     "AccessDenied": "NO_PERMISSIONS",
     "InternalFailure": "INTERNAL_ERROR",
 }
-
-
-# Never tried again.
+# Never tried again:
 _FINAL: Final = frozenset({"NO_RESOURCE", "NO_PERMISSIONS", "INVALID_PARAMETER", HOP_ERROR, NOT_JSON_ERROR})
 
 
