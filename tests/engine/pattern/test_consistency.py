@@ -3,8 +3,6 @@
 The truth is a matcher that does nothing but try: every value for every demand, in the order of their paths.
 """
 
-import sys
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +10,7 @@ from hypothesis import strategies as st
 from penstock.engine.pattern import Index, compile
 from penstock.engine.pattern.conditions import ABSENT
 from penstock.engine.pattern.values import leaf_of
+from tests.calls import calls
 
 
 def leaves_of(value, path=(), elements=()):
@@ -127,22 +126,6 @@ def test_which_elements_go_together(pattern, event, matches):
     flat = compile(pattern)
     assert found_by_trying(flat, event) is matches
     check([flat], event)
-
-
-def calls(function, *arguments):
-    """How many functions of Python are called."""
-    count = 0
-
-    def seen(frame, what, _):
-        nonlocal count
-        count += what == "call"
-
-    sys.setprofile(seen)
-    try:
-        function(*arguments)
-    finally:
-        sys.setprofile(None)
-    return count
 
 
 def interleaved(length):
