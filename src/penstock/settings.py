@@ -115,7 +115,7 @@ def load(
     ``environment`` is the process's own unless given. Relative paths in the file belong to the file's folder. Raises
     SettingsError, which names the key, where it stands and what it may be.
     """
-    environment = dict(os.environ if environment is None else environment)
+    environment = own_environment() if environment is None else dict(environment)
     folder = (folder or Path.cwd()).absolute()
     values: dict[str, Any] = {"data": folder / DATA_FOLDER}
     values |= _of_file(folder / CONFIG_FILE)
@@ -132,6 +132,11 @@ def load(
             f" [access_keys] with KEY_ID = \"SECRET\" to {CONFIG_FILE}, or set PENSTOCK_ACCESS_KEYS=KEY_ID=SECRET."
         )
     return settings
+
+
+def own_environment() -> dict[str, str]:
+    """The environment of this process."""
+    return dict(os.environ)
 
 
 def _check_address(settings: Settings) -> None:

@@ -5,6 +5,7 @@
 
     with PlatformThread(tmp_path) as platform:              # beside blocking clients, on a thread of its own
         platform.client("sqs").create_queue(QueueName="orders")
+        shop = platform.deploy("template.yaml", Stage="test")
         platform.advance(seconds=60)
 """
 
@@ -12,8 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -21,11 +23,14 @@ import boto3
 import uvloop
 from botocore.config import Config
 
+from penstock.base.errors import TemplateError
 from penstock.base.names import DEFAULT_ACCOUNT, DEFAULT_REGION
+from penstock.deploy.applications import Application
+from penstock.deploy.samconfig import find
 from penstock.engine.quiet import Settled
 from penstock.engine.registry import Registry
 from penstock.platform import Platform
-from penstock.settings import Settings
+from penstock.settings import Settings, own_environment
 
 T = TypeVar("T")
 START_LIMIT_S = 60.0
@@ -49,13 +54,28 @@ async def running_platform(
         await platform.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """What a template made: its outputs, and of each of its resources, by logical id, what ``Ref`` gives.
+
+    Of a queue that is its URL, of a function, bus, rule or role its name.
+    """
+
+    name: str
+    outputs: Mapping[str, str]
+    resources: Mapping[str, str]
+
+
 class PlatformThread:
-    """A platform on an event loop in a thread of its own, to be driven from blocking code."""
+    """A platform on an event loop in a thread of its own, to be driven from blocking code.
+
+    What applications need is built with this process's environment, as ``penstock up`` does it.
+    """
 
     def __init__(
         self, data: Path, *, memory: bool = False, registry: Callable[..., Registry] = Registry, **given: Any
     ) -> None:
-        self._settings = settings_of(data, memory=memory, **given)
+        self._settings = settings_of(data, memory=memory, **({"environment": own_environment()} | given))
         self._registry = registry
         self.platform: Platform
         self._loop: asyncio.AbstractEventLoop
@@ -125,6 +145,24 @@ class PlatformThread:
             service, endpoint_url=self.url, region_name=region, config=config, aws_access_key_id=account,
             aws_secret_access_key="test",
         )  # fmt: skip
+
+    def deploy(
+        self, template: Path | str, *, name: str | None = None, account: str = DEFAULT_ACCOUNT,
+        region: str = DEFAULT_REGION, **parameters: str,
+    ) -> Deployed:  # fmt: skip
+        """Make what a template, or that of a folder, declares, and return once all of it is ready.
+
+        ``parameters`` and ``name`` come before those of samconfig.toml. TemplateError, with resource and line, when it
+        cannot be deployed; then nothing is changed. Deploying again changes what the files say otherwise.
+        """
+        found = find(Path(template), name=name, given=parameters)
+        if found is None:
+            raise TemplateError(f"{template} has no template.yaml, template.yml or template.json")
+        application = Application(found.name, found.template, found.parameters, account, region, found.tags)
+        self.run(self.platform.applications.deploy(application))
+        made = self.run(self.platform.applications.describe(found.name, account=account, region=region))
+        resources = {each["logicalId"]: each["physicalId"] for each in made["resources"]}
+        return Deployed(found.name, made["outputs"], resources)
 
     def call(self, service: str, operation: str, request: dict[str, Any], **where: Any) -> dict[str, Any]:
         """Call an operation without HTTP."""
