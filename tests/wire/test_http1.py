@@ -495,6 +495,13 @@ async def test_a_request_that_offers_an_upgrade_keeps_its_body(offer: str, size:
     assert [call.request["MessageBody"] for call in server.calls.seen] == ["hello"] * 3
 
 
+async def test_an_upgrade_that_http_1_0_offers_is_passed_over_too() -> None:
+    data = post(SEND, "Connection: upgrade", "Upgrade: h2c").replace(b"HTTP/1.1", b"HTTP/1.0")
+    async with serving() as server:
+        ((status, headers, _),) = answers(await server.exchange(data))
+    assert (status, headers["connection"]) == (200, "close")
+
+
 async def test_a_proxy_is_what_this_is_not() -> None:
     async with serving() as server:
         data = await server.exchange(b"CONNECT localhost:1 HTTP/1.1\r\nHost: localhost\r\n\r\n" + post(SEND))

@@ -295,7 +295,7 @@ class Http1Connection(asyncio.Protocol):
         if method == b"CONNECT":
             self._refuse(405, "This is no proxy: send the request to the address it is for.")
             return
-        lines = [b"%b %b HTTP/1.1" % (method, self._url)]
+        lines = [b"%b %b HTTP/%b" % (method, self._url, self._parser.get_http_version().encode())]
         for name, value in self._raw_headers:
             kept = value
             if name.lower() == b"connection":
