@@ -1,6 +1,7 @@
 """Paths and templates, by the examples of "Amazon EventBridge input transformation" (EventBridge User Guide)."""
 
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -70,15 +71,21 @@ def test_a_template_is_filled_as_the_guide_shows(template, output):
 
 
 @pytest.mark.parametrize(
-    "template", ['{"d": "<detail>"}', '{"path": "users/<detail>"}', '["<tags>"]', '{"a": "<text>"}']
+    ("template", "bare"),
+    [
+        ('{"d": "<detail>"}', "{a:1}"),
+        ('{"path": "users/<detail>"}', "{a:1}"),
+        ('["<tags>"]', "[b]"),
+        ('{"a": "<text>"}', 'say "hi"'),
+    ],
 )
-def test_what_a_value_makes_of_json_that_is_none_is_refused(template):
+def test_what_a_value_makes_of_json_that_is_none_is_refused(template, bare):
     event = {"detail": {"a": 1}, "tags": ["b"], "text": 'say "hi"'}
     paths = {"detail": "$.detail", "tags": "$.tags", "text": "$.text"}
     with pytest.raises(NotJson, match="not valid JSON"):
         Transformer(paths, template).transform(event, {})
-    as_string = Transformer(paths, json.dumps(template)).transform(event, {})
-    assert "{a:1}" in as_string or "[b]" in as_string or 'say "hi"' in as_string
+    string = json.dumps(template)
+    assert Transformer(paths, string).transform(event, {}) == re.sub("<.*?>", bare, string)
 
 
 @pytest.mark.parametrize(
