@@ -48,7 +48,7 @@ def prepare(wish: Wish, say: Say = lambda text: None, review: Review = nothing_t
     code = [item for item in named if _wanted(body["Resources"][item.logical_id], scope)]
     _note_unbuildable(code, problems)
     body = transform.with_definitions(body, base, problems)
-    open_ = undecided.resources_of(body, values.unknown)
+    left_open = undecided.resources_of(body, values.unknown)
 
     def translated(keys: Mapping[str, str]) -> tuple[dict[str, Any], Lines]:
         packed = transform.with_packages(body, keys)
@@ -59,7 +59,7 @@ def prepare(wish: Wish, say: Say = lambda text: None, review: Review = nothing_t
             undecided.without_defaults(packed, values.unknown), values.values, region=wish.region, problems=found
         )
         if values.unknown:  # the translator may only have wanted a value that nobody knows
-            found.found = [each for each in found.found if each.resource and not each.resource.startswith(open_)]
+            found.found = [each for each in found.found if each.resource and not each.resource.startswith(left_open)]
         problems.found += found.found
         return result, replace(template.lines, origins=origins)
 
@@ -71,6 +71,7 @@ def prepare(wish: Wish, say: Say = lambda text: None, review: Review = nothing_t
     problems.raise_if_any()
     keys, packages = _build_all(code, wish.workshop, template.lines, say)
     final, lines = translated(unbuilt | keys) if keys else (draft, lines)
+    problems.raise_if_any()
     return Prepared(final, values, lines, packages, tuple(code), template.warnings)
 
 
