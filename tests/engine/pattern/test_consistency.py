@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from penstock.engine.pattern import Index, compile
 from penstock.engine.pattern.conditions import ABSENT
 from penstock.engine.pattern.values import leaf_of
-from tests.calls import calls
+from tests.counting import calls
 
 
 def leaves_of(value, path=(), elements=()):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from penstock.services.lambda_ import packages
 from penstock.services.lambda_.errors import InvalidParameterValue
 from penstock.store.blobs import Blobs
-from tests.calls import calls
+from tests.counting import calls
 from tests.services.lambda_.bench import zipped
 
 LINK = stat.S_IFLNK | 0o777

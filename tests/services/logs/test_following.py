@@ -9,6 +9,7 @@ from typing import Any
 from penstock.services.logs import following
 from penstock.store.store import Transaction
 from penstock.testing.platform import PlatformThread
+from tests.counting import steps
 
 OTHER, QUIET = "111111111111", "222222222222"
 
@@ -48,22 +49,18 @@ def test_what_others_wrote_is_looked_at_once_a_bounded_number_at_a_time(platform
 
 
 def test_a_look_takes_as_many_steps_as_there_are_new_chunks_however_many_there_were() -> None:
-    def steps(old: int) -> int:
+    def cost(old: int) -> int:
         store = sqlite3.connect(":memory:")
         store.executescript(files("penstock.services.logs").joinpath("tables.sql").read_text())
         store.execute("INSERT INTO log_group VALUES (1, 'a', 'r', 'app', 1, NULL, NULL, 0, '{}')")
         store.execute("INSERT INTO log_stream VALUES (1, 1, 's', 1, NULL, NULL, NULL, 0)")
         store.executemany(INSERT, chunks(*((number, 1) for number in range(1, old + 3))))
-        count = 0
 
-        def step() -> int:
-            nonlocal count
-            count += 1
-            return 0
+        def look() -> None:
+            assert len(store.execute(following._WRITTEN, (old, old + 2, "a", "r", 200)).fetchall()) == 2
 
-        store.set_progress_handler(step, 1)
-        assert len(store.execute(following._WRITTEN, (old, old + 2, "a", "r", 200)).fetchall()) == 2
+        taken = steps(store, look)
         store.close()
-        return count
+        return taken
 
-    assert steps(1000) <= steps(10) + 20
+    assert cost(1000) <= cost(10) + 20

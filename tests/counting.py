@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -22,4 +23,21 @@ def calls(function: Callable[..., Any], *arguments: Any, inner: bool = False) ->
         function(*arguments)
     finally:
         sys.setprofile(None)
+    return count
+
+
+def steps(connection: sqlite3.Connection, function: Callable[..., Any], *arguments: Any) -> int:
+    """How many steps of SQLite's virtual machine are taken on a connection."""
+    count = 0
+
+    def step() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    connection.set_progress_handler(step, 1)
+    try:
+        function(*arguments)
+    finally:
+        connection.set_progress_handler(None, 0)
     return count
