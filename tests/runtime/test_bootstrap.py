@@ -63,6 +63,13 @@ async def test_a_shell_script_answers_events(machine: Machine, shell: dict[str, 
     assert 0 < second.max_memory_mb <= 128
 
 
+async def test_runtimes_that_are_ended_see_no_connection_break(machine: Machine, shell: dict[str, str]) -> None:
+    functions = [machine.function(shell, runtime="provided.al2023", account="111111111111") for _ in range(12)]
+    assert [await machine.answer(function, 1) for function in functions] == [1] * 12
+    await machine.environments.retire(account="111111111111", wait=True)
+    assert [text for text in machine.outside if "curl" in text] == []
+
+
 async def test_its_errors_are_the_functions(machine: Machine, shell: dict[str, str]) -> None:
     function = machine.function(shell, runtime="provided.al2")
     assert await machine.error(function, "fail") == {"errorMessage": "it failed", "errorType": "ShellFailed"}

@@ -404,7 +404,7 @@ class Environment:
         self._finish(Outcome("crash", error_type="Runtime.ExitError", why="Runtime exited with error: signal: killed"))
         if self._late is not None:
             self._late.cancel()
-        self._api.close()
+        self._api.hear_no_more()
         process = self._process
         if process is None or process.gone.done():
             self._loop.call_soon(self._all_gone)
@@ -427,6 +427,7 @@ class Environment:
 
     def _all_gone(self) -> None:
         self.state = GONE
+        self._api.close()
         if self._outside_timer is not None:
             self._outside_timer.cancel()
             self._hand_over()

@@ -39,6 +39,7 @@ class RuntimeApi:
         self.listener = listener
         self.address = ""
         self.connections: set[_Connection] = set()
+        self.deaf = False
         self._server: asyncio.Server | None = None
 
     async def start(self, names: Names) -> str:
@@ -53,6 +54,15 @@ class RuntimeApi:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: _Connection(self), sock=listening)
         return self.address
+
+    def hear_no_more(self) -> None:
+        """Read nothing more, and leave every connection open: a runtime that is being killed waits for its answer.
+
+        One whose connections broke before it was killed would report that in the function's log.
+        """
+        self.deaf = True
+        for connection in self.connections:
+            connection.hear_no_more()
 
     def close(self) -> None:
         """Stop listening and drop every connection."""
@@ -84,11 +94,18 @@ class _Connection(asyncio.Protocol):
             transport.abort()
             return
         self._api.connections.add(self)
+        if self._api.deaf:
+            self.hear_no_more()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._api.connections.discard(self)
         self._transport = None
         self._api.listener.next_lost(self)
+
+    def hear_no_more(self) -> None:
+        """Read nothing more."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
 
     def drop(self) -> None:
         """Close without ado."""
