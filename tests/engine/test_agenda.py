@@ -58,3 +58,14 @@ def test_a_target_that_may_not_be_looked_at_yet_waits_for_that_though_it_is_due(
     assert agenda.next() == 7
     agenda.replace({"other": 3})
     assert list(agenda.take(7)) == ["other"]
+
+
+def test_a_busy_target_with_something_to_do_much_later_takes_no_more_and_more_room() -> None:
+    agenda = Agenda()
+    agenda.put("other", 500)
+    for now in range(100_000, 110_000):
+        agenda.put("busy", now)
+        assert list(agenda.take(now)) == (["other", "busy"] if now == 100_000 else ["busy"])
+        agenda.put("busy", 9_000_000)  # a retry waits, too
+    assert len(agenda._moments) < 100
+    assert (list(agenda.take(8_999_999)), list(agenda.take(9_000_000))) == ([], ["busy"])

@@ -9,6 +9,9 @@ from __future__ import annotations
 import heapq
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from typing import Final
+
+SPENT_AT_LEAST: Final = 64  # moments that hold no longer before those are thrown away
 
 
 class Agenda:
@@ -30,6 +33,10 @@ class Agenda:
         if target not in self._line and self._look.get(target) != moment:
             self._look[target] = moment
             heapq.heappush(self._moments, (moment, target))
+            # A target that is busy now, and has something else to do much later, notes that moment each time anew.
+            if len(self._moments) > 2 * len(self._look) + SPENT_AT_LEAST:
+                self._moments = [(moment, target) for target, moment in self._look.items()]
+                heapq.heapify(self._moments)
 
     def drop(self, target: str) -> None:
         """Nothing waits for this target."""
