@@ -28,8 +28,8 @@ from penstock.services.lambda_.rules import (
     timestamp,
 )
 
-# Stored and given back without effect here.
-KEPT: Final = frozenset({"Description", "VpcConfig", "KMSKeyArn", "TracingConfig", "Tags"})
+# Stored and given back without effect here: functions run on this machine's processor, whatever Architectures says.
+KEPT: Final = frozenset({"Architectures", "Description", "VpcConfig", "KMSKeyArn", "TracingConfig", "Tags"})
 
 # Refused whenever they are set. What is refused for some values only stands in _refuse_values.
 REFUSED: Final[Mapping[str, str]] = {

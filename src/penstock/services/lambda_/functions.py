@@ -56,6 +56,7 @@ async def create(cx: WaitingContext, request: Request, data: bytes) -> Response:
 
 
 @operation(
+    kept={"Architectures"},
     refused={
         "PublishTo": REFUSED["PublishTo"],
         "ImageUri": "upload a zip package in ZipFile: container images come later",
@@ -64,7 +65,7 @@ async def create(cx: WaitingContext, request: Request, data: bytes) -> Response:
         "S3ObjectVersion": uploads.NO_BUCKETS,
         "S3ObjectStorageMode": uploads.NO_BUCKETS,
         "SourceKMSKeyArn": "upload an unencrypted package: code is not encrypted at rest here",
-    }
+    },
 )
 async def update_function_code(cx: WaitingContext, request: Request) -> Response:
     """Replace a function's package. Running invocations end on the old code, the next ones start on the new."""
@@ -98,7 +99,10 @@ async def update_code(cx: WaitingContext, request: Request, data: bytes) -> Resp
         return configuration.describe(await cx.transact(change))
 
 
-@operation(kept=KEPT - {"Tags"}, refused={name: why for name, why in REFUSED.items() if name not in AT_CREATION})
+@operation(
+    kept=KEPT - {"Architectures", "Tags"},
+    refused={name: why for name, why in REFUSED.items() if name not in AT_CREATION},
+)
 def update_function_configuration(cx: Context, request: Request) -> Response:
     """Change a function's settings; what is not named stays."""
     configuration.refuse_values("UpdateFunctionConfiguration", request)

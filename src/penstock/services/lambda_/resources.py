@@ -393,12 +393,12 @@ TYPES: Final = [
         "AWS::Lambda::Function", create_function, update_function, delete_function,
         executed=frozenset(
             {
-                "Architectures", "Code", "DeadLetterConfig", "Environment", "EphemeralStorage", "FunctionName",
-                "Handler", "Layers", "LoggingConfig", "MemorySize", "PackageType", "RecursiveLoop",
-                "ReservedConcurrentExecutions", "Role", "Runtime", "SnapStart", "Timeout",
+                "Code", "DeadLetterConfig", "Environment", "EphemeralStorage", "FunctionName", "Handler", "Layers",
+                "LoggingConfig", "MemorySize", "PackageType", "RecursiveLoop", "ReservedConcurrentExecutions", "Role",
+                "Runtime", "SnapStart", "Timeout",
             }
         ),
-        kept=frozenset({"Description", "KmsKeyArn", "Tags", "TracingConfig", "VpcConfig"}),
+        kept=frozenset({"Architectures", "Description", "KmsKeyArn", "Tags", "TracingConfig", "VpcConfig"}),
         refused={
             **{name: why for name, why in REFUSED.items() if name != "PublishTo"},
             "RuntimeManagementConfig": "leave it out: this machine's runtimes are used",
