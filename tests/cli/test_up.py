@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -148,6 +149,17 @@ def test_settings_that_are_kept_are_named_once(folder: Path) -> None:
     assert "AWS::IAM::Role.AssumeRolePolicyDocument" in said.stdout, said
     assert "AWS::IAM::Role.AssumeRolePolicyDocument" not in penstock(folder, "up", "--detach").stdout
     assert penstock(folder, "down", "--stop").returncode == 0
+
+
+def test_the_commands_that_up_leaves_behind_find_the_server(folder: Path) -> None:
+    kept = penstock(folder, "up", "--detach", "--port", "0").stdout
+    assert "It runs in the background: `penstock status`, `penstock logs -f`, `penstock down --stop`." in kept
+    assert penstock(folder, "down", "--stop").returncode == 0
+    said = penstock(folder, "up", "--detach", "--port", "0", "--memory").stdout
+    status, _, stop = re.findall(r"`penstock (.*?)`", said.splitlines()[-1])
+    assert "in memory" in penstock(folder, *status.split()).stdout
+    assert penstock(folder, *stop.split()).returncode == 0
+    assert penstock(folder, *status.split()).returncode == 3
 
 
 def test_a_template_that_cannot_be_deployed_ends_up_with_1_and_the_line(folder: Path) -> None:

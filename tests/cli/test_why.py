@@ -119,7 +119,8 @@ def test_payloads_are_shown_before_and_after_transformation(penstock: Penstock, 
     assert [hop.get("payload") for hop in found["hops"] if hop["target"].endswith(":payments")] == ['{"order": 7}']
     small = put(platform, "shop", id=8, total=12)
     shown = penstock("trace", small, "--payloads").out
-    assert '"detail-type": "OrderPlaced"' in shown and '"order": 8' in shown
+    assert '"detail-type": "OrderPlaced"' in shown
+    assert shown.count('"order": 8') == 1, "what the queue got is the event that it became there"
     assert "payload" not in json.loads(penstock("trace", small, "--json").out)["events"][0]
 
 

@@ -45,15 +45,20 @@ def client_for(url: str | None, data: Path | None, account: str | None, region: 
     """A client for the server of --url, else that on the data directory, of AWS_ENDPOINT_URL, or on the port."""
     settings = settings_for(data=data, account=account, region=region)
     if url is None:
-        owner = running_on(settings.data)
-        url = owner["url"] if owner else settings.environment.get("AWS_ENDPOINT_URL") or address(settings)
-        if not owner and url == address(settings) and settings.port == 0:
+        url = address_in_force(settings)
+        if running_on(settings.data) is None and url == address(settings) and settings.port == 0:
             raise Problem(
                 f"No Penstock server runs on {settings.data}. "
                 "Start one with `penstock up`, or name another with --url.",
                 exit_code=NO_SERVER,
             )
     return Client(url, account=settings.account, region=settings.region, keys=settings.access_keys)
+
+
+def address_in_force(settings: Settings) -> str:
+    """Where a command that names no server looks for one."""
+    owner = running_on(settings.data)
+    return str(owner["url"]) if owner else settings.environment.get("AWS_ENDPOINT_URL") or address(settings)
 
 
 def running_on(data: Path | None) -> Mapping[str, Any] | None:

@@ -84,10 +84,16 @@ class _Growing:
         """Hops, each with those that go on from where it led; below the rule that made it, where rules are shown."""
         for hop in hops:
             line = hop_line(hop, self._now, below_rule=hop["source"] in rules)
-            twig = rules.get(hop["source"], branch).add(_with_payload(line, hop))
+            carried = {} if self._is_below(hop) else hop
+            twig = rules.get(hop["source"], branch).add(_with_payload(line, carried))
             further = self._rules(twig, hop["eventId"], hop["target"]) if hop["kind"] == ROUTED else {}
             self._hop(twig, hop)
             self._below(twig, after.get(hop["hopId"], ()), after, further)
+
+    def _is_below(self, hop: View) -> bool:
+        """Whether what a hop carried is shown a line further down: by the event that it became there."""
+        below = [each for each in self._caused.get(hop["hopId"], ()) if each["eventId"] not in self._shown]
+        return any(each.get("payload") == hop.get("payload") for each in below)
 
     def _rules(self, branch: Tree, event: str, bus: str) -> Mapping[str, Tree]:
         """The branches of the rules of a bus that took an event, by the rule's ARN."""

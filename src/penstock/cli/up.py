@@ -24,7 +24,7 @@ from rich.console import Console
 from penstock.cli import deployments
 from penstock.cli.client import Client
 from penstock.cli.deployments import choose
-from penstock.cli.find import Account, Data, Region, interruptible, settings_for
+from penstock.cli.find import Account, Data, Region, address_in_force, interruptible, settings_for
 from penstock.cli.functions import Lines, follow_logs, newest
 from penstock.cli.problems import INTERRUPTED, TOO_LONG, WRONG_USE, Problem
 from penstock.cli.show import console, print_json
@@ -226,9 +226,9 @@ def _leave_behind(wish: Wish) -> int:
     except Problem:
         deployments.stop_process(told["pid"])
         raise
-    wish.out.print(
-        "It runs in the background: `penstock status`, `penstock logs -f`, `penstock down --stop`.", style="dim"
-    )
+    where = "" if address_in_force(settings_for()) == told["url"] else f" --url {told['url']}"
+    commands = ", ".join(f"`penstock {command}{where}`" for command in ("status", "logs -f", "down --stop"))
+    wish.out.print(f"It runs in the background: {commands}.", style="dim", markup=False)
     return 0
 
 
