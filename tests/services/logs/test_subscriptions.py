@@ -6,6 +6,8 @@ import base64
 import gzip
 import json
 import os
+import sqlite3
+from importlib.resources import files
 from typing import Any
 
 import pytest
@@ -13,8 +15,10 @@ from botocore.exceptions import ClientError
 
 from penstock.cli.client import Client
 from penstock.engine.resource import Declared
+from penstock.services.logs import subscriptions
 from penstock.services.logs.subscriptions import LOOP_ERROR, ROUNDS, SENT_BYTES
 from penstock.testing.platform import PlatformThread
+from tests.counting import steps
 from tests.coverage.recorder import Recorder
 from tests.services.applied import Applied
 from tests.services.lambda_.bench import ROLE, zipped
@@ -145,6 +149,28 @@ def test_a_function_that_has_others_write_for_it_while_it_waits_is_not_called_wi
     write(platform, logs, "one")
     assert runs_of(platform) == ["first"] * ROUNDS + [LOOP_ERROR]
     assert platform.platform.parts.keys.callers() == []
+
+
+def test_how_often_something_was_sent_is_found_at_once_however_many_wait_for_others() -> None:
+    def cost(waiting: int) -> int:
+        store = sqlite3.connect(":memory:")
+        store.executescript(files("penstock.engine").joinpath("journal.sql").read_text())
+        for number in range(1, 301):  # each event is caused by the hop of the one before
+            event = (2 * number, "a", "r", "k", "s", 1, 2 * number - 1)
+            store.execute(
+                "INSERT INTO event (id, account, region, kind, source, at, cause) VALUES (?,?,?,?,?,?,?)", event
+            )
+            hop = (2 * number - 1, 2 * number - 2, "a", "r", "k", "s", "t", 2, 1, 1, 1)
+            store.execute(
+                "INSERT INTO delivery (id, event, account, region, kind, source, target, state, due, attempts, at)"
+                " VALUES (?,?,?,?,?,?,?,?,?,?,?)", hop,
+            )  # fmt: skip
+        callers = json.dumps([[1000 + number, 2000 + number] for number in range(waiting)] + [[5000, 600]])
+        taken = steps(store, lambda: store.execute(subscriptions._ROUNDS, (5000, callers)).fetchall())
+        store.close()
+        return taken
+
+    assert cost(1000) < cost(1) + 1000 * 30
 
 
 def test_each_of_two_filters_gets_its_own_and_a_third_is_refused(platform: PlatformThread, logs: Any) -> None:

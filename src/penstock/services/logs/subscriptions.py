@@ -42,14 +42,16 @@ _EVENT: Final = "logs:SubscriptionFilter"
 _CAUSES: Final = 1000  # events, hops and runs that are looked at for how often something was sent already
 # From a run to the events it carried, or to the run that waits for it while the journal does not know it yet (?2), from
 # an event to its cause, as far back as the deliveries of filters that led to it most directly: each of these knows how
-# many came before it.
+# many came before it. Who waits for whom is made a table of its own, which gets an index: there may be a thousand.
 _ROUNDS: Final = f"""
-WITH RECURSIVE led (id) AS (
+WITH RECURSIVE waiting (run, caller) AS MATERIALIZED (
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?2)
+), led (id) AS (
     VALUES (?1)
     UNION SELECT event FROM led JOIN delivery ON delivery.id = led.id
     UNION SELECT event FROM led JOIN delivery ON delivery.run = led.id
     UNION SELECT event FROM led JOIN attempt ON attempt.run = led.id JOIN delivery ON delivery.id = attempt.delivery
-    UNION SELECT json_extract(value, '$[1]') FROM led JOIN json_each(?2) ON json_extract(value, '$[0]') = led.id
+    UNION SELECT caller FROM led JOIN waiting ON waiting.run = led.id
     UNION SELECT cause FROM led JOIN event ON event.id = led.id WHERE cause IS NOT NULL AND kind <> '{_EVENT}'
     LIMIT {_CAUSES}
 )
