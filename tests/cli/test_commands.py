@@ -186,6 +186,8 @@ def test_an_application_is_removed_by_name(penstock: Penstock, platform: Platfor
     ran = penstock("down", "shop")
     assert (ran.code, "Removed shop." in ran.out) == (0, True)
     assert json.loads(penstock("status", "--json").out)["applications"] == []
+    assert "no application to remove; `penstock down --stop` stops the server" in penstock("down").err
+    assert "no application shop, nor any other" in penstock("down", "shop").err
 
 
 def shell(home: Path, command: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -253,13 +253,16 @@ def _is_mine(application: Mapping[str, Any], client: Client) -> bool:
 def _which(given: str | None, there: list[dict[str, Any]]) -> dict[str, Any]:
     """The application that is meant: by its name, else this folder's, else the only one."""
     by_name = {each["name"]: each for each in there}
+    if not there:
+        named = f"{given}, nor any other" if given else "to remove; `penstock down --stop` stops the server"
+        raise Problem(f"There is no application {named}.", exit_code=NOT_FOUND)
     if given is None:
         chosen = choose(None, None, ())
         given = chosen.name if chosen is not None and chosen.name in by_name else None
         if given is None and len(there) == 1:
             given = there[0]["name"]
     if given is None or given not in by_name:
-        have = f"There are: {', '.join(by_name)}." if by_name else "There is none."
+        have = f"There are: {', '.join(by_name)}; name the one that is meant."
         raise Problem(f"{'Which application?' if given is None else f'There is no application {given}.'} {have}",
                       exit_code=NOT_FOUND)  # fmt: skip
     return by_name[given]
