@@ -256,6 +256,47 @@ async def test_a_throttled_batch_is_tried_again_while_its_messages_are_hidden(tm
         assert (bodies(on), received(on), await at.left()) == ([["one"]], ["1"], (0, 0))
 
 
+async def test_room_is_kept_for_a_batch_that_was_turned_away(tmp_path: Path, bench: Benches) -> None:
+    async with bench(tmp_path, real_queues=True) as on:
+        on.clock.freeze()
+        held: list[asyncio.Event] = []
+
+        async def wait(event: Any) -> None:
+            if "Records" not in event:
+                held.append(asyncio.Event())
+                await held[-1].wait()
+
+        async def until(sql: str, count: int) -> None:
+            while (await on.store.transact(lambda tx: tx.all(sql)))[0][0] < count:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+
+        await on.function(handler=wait)
+        await on.call("PutFunctionConcurrency", FunctionName="orders", ReservedConcurrentExecutions=2)
+        at = await shop(on)
+        await at.map()
+        for number in range(6):
+            await on.invoke(payload={"number": number}, InvocationType="Event")
+        while len(held) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        await at.send("one")
+        await until("SELECT count(*) FROM attempt", 1)
+        held[0].set()
+        await until("SELECT count(*) FROM delivery WHERE kind = 'lambda:async' AND state = 2", 1)
+        for _ in range(50):  # turns in which another event could begin
+            await on.store.synced()
+            await asyncio.sleep(0)
+        assert len(on.environments.invocations) == 2, "an event took the unit that was kept for the batch"
+        on.clock.move_to(on.clock.now() + 500)
+        on.clock.fire_due()
+        await until("SELECT count(*) FROM delivery WHERE kind = 'lambda:mapping' AND state = 2", 1)
+        for number in range(1, 6):
+            while len(held) <= number:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            held[number].set()
+        await on.settle()
+        assert (len(held), len(on.environments.invocations)) == (6, 7)
+
+
 @pytest.mark.parametrize(("visible_seconds", "tries"), [(5, 1), (6, 2)])
 async def test_a_throttled_batch_is_not_tried_when_it_would_run_past_its_visibility_timeout(
     tmp_path: Path, bench: Benches, visible_seconds: int, tries: int

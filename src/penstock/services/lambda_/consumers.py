@@ -14,7 +14,7 @@ from penstock.engine.context import Call, Context, Parts, WaitingContext
 from penstock.engine.pattern.filters import compile_filters, explain_filters
 from penstock.engine.pump import MAXIMUM_CONCURRENCY, Consumer, Handled
 from penstock.engine.source import Claimed
-from penstock.services.lambda_ import records
+from penstock.services.lambda_ import admission, records
 from penstock.services.lambda_.errors import InvalidRuntime, ResourceNotFound, TooManyRequests
 from penstock.services.lambda_.invocations import error_of, execute, run_facts
 from penstock.services.lambda_.mapping_rules import FIND, PARTIAL, MappingRow, mapping_of
@@ -103,7 +103,8 @@ class Batches:
             payload = orjson.dumps({"Records": [record.record for record in batch]})
             trace_header = traced("", uuid_of(run), run, self._cx.now)
             invocation = Invocation(run, uuid_of(run), payload, loaded.row.arn, trace_header)
-            result = await execute(self._cx, loaded, invocation)
+            admit = partial(admission.admit_batch, run=run, now=self._cx.now)
+            result = await execute(self._cx, loaded, invocation, admit=admit)
         except ResourceNotFound as error:
             raise Undeliverable(error.message, code=str(error.code)) from error
         except (TooManyRequests, InvalidRuntime) as error:

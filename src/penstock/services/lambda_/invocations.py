@@ -1,4 +1,4 @@
-"""Running a function: admission, the run itself, and the three ways to ask for one."""
+"""Running a function: the run itself, and the three ways to ask for one."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ from penstock.engine.compute import Invocation, InvocationResult
 from penstock.engine.context import Context, WaitingContext
 from penstock.engine.journal import DELIVERED, FAILED, Delivery
 from penstock.engine.operation import Request, Response, operation
-from penstock.services.lambda_ import asynchronous, log_format, records, uploads
+from penstock.services.lambda_ import admission, asynchronous, log_format, records, uploads
 from penstock.services.lambda_.errors import (
     InvalidParameterValue,
     InvalidRequestContent,
     InvalidRuntime,
     RequestEntityTooLarge,
-    TooManyRequests,
 )
-from penstock.services.lambda_.records import Loaded, Memory, decrement, memory_of, reference_of
+from penstock.services.lambda_.records import Loaded, Memory, memory_of, reference_of
 from penstock.services.lambda_.rules import (
     ASYNC_PAYLOAD_BYTES,
     CLIENT_CONTEXT_BYTES,
@@ -95,21 +94,22 @@ async def execute(
     loaded: Loaded,
     invocation: Invocation,
     record: Callable[[Context, InvocationResult], None] | None = None,
+    admit: Callable[[Memory, Loaded], None] = admission.admit,
 ) -> InvocationResult:
-    """Run one invocation in an environment, if there is concurrency left.
+    """Run one invocation in an environment, if there is concurrency left: ``admit`` says so.
 
     Its log, and what ``record`` writes, follow with the next commit without being waited for. Raises TooManyRequests,
     or InvalidRuntime when this machine cannot run the function at all. A function that fails is no error: the result
     says so.
     """
     memory = memory_of(cx.parts)
-    _admit(memory, loaded)
+    admit(memory, loaded)
     try:
         result = await cx.parts.environments.invoke(loaded.function, invocation)
     except CannotRun as error:
         raise InvalidRuntime(str(error)) from error
     finally:
-        _dismiss(memory, loaded)
+        admission.dismiss(memory, loaded)
         if memory.unswept and not memory.running:  # the last one to end, however it ended
             cx.parts.spawn(uploads.sweep(cx.parts), "lambda code sweep")
     logging = loaded.row.settings["LoggingConfig"]
@@ -133,33 +133,6 @@ def _follow(
     if result.log:
         output = {"logGroupName": row.log_group, "logStreamName": result.log_stream, "lines": result.log, "run": run}
         cx.call("logs", "AppendOutput", output, account=row.account, region=row.region)
-
-
-def concurrency_left(memory: Memory, loaded: Loaded) -> int:
-    """How many invocations may begin: of the function's own reservation, else of what the account's others share."""
-    row = loaded.row
-    if row.reserved is not None:
-        return row.reserved - memory.running[row.arn]
-    return loaded.unreserved - memory.unreserved[row.account, row.region]
-
-
-def _admit(memory: Memory, loaded: Loaded) -> None:
-    """Take one unit of concurrency; TooManyRequests when none is left."""
-    row = loaded.row
-    if concurrency_left(memory, loaded) <= 0:
-        limit = "ConcurrentInvocationLimitExceeded"
-        raise TooManyRequests("Rate Exceeded.", Reason=limit if row.reserved is None else f"ReservedFunction{limit}")
-    memory.running[row.arn] += 1
-    if row.reserved is None:
-        memory.unreserved[row.account, row.region] += 1
-
-
-def _dismiss(memory: Memory, loaded: Loaded) -> None:
-    """Give back what ``_admit`` took."""
-    row = loaded.row
-    decrement(memory.running, row.arn)
-    if row.reserved is None:
-        decrement(memory.unreserved, (row.account, row.region))
 
 
 def _identity(cx: WaitingContext) -> tuple[int, str]:

@@ -13,10 +13,10 @@ from penstock.base.errors import RefusedForNow, Throttled, Undeliverable
 from penstock.engine.compute import Invocation
 from penstock.engine.context import Context, Parts, WaitingContext
 from penstock.engine.journal import Delivery
-from penstock.services.lambda_ import asynchronous, records
+from penstock.services.lambda_ import admission, asynchronous, records
 from penstock.services.lambda_.asynchronous import ASYNC
 from penstock.services.lambda_.errors import InvalidRuntime, ResourceNotFound, TooManyRequests
-from penstock.services.lambda_.invocations import concurrency_left, error_of, execute, facts, run_facts
+from penstock.services.lambda_.invocations import error_of, execute, facts, run_facts
 from penstock.services.lambda_.rules import ASYNC_PAYLOAD_BYTES, event_too_large, traced
 
 
@@ -59,4 +59,4 @@ class FunctionTarget:
         reference = records.reference_of_arn(arn)
         memory = records.memory_of(parts)
         loaded = memory.functions.get((reference.account, reference.region, reference.name))
-        return 1 if loaded is None else concurrency_left(memory, loaded)
+        return 1 if loaded is None else admission.left_for_events(memory, loaded, parts.clock.now())
