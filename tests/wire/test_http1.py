@@ -17,7 +17,7 @@ import pytest
 
 from penstock.engine.body import FileBody
 from penstock.engine.context import Call
-from penstock.wire.limits import BODY_SECONDS, HEAD_BYTES, HEAD_SECONDS, IDLE_SECONDS
+from penstock.wire.limits import BODY_SECONDS, HEAD_BYTES, HEAD_SECONDS, IDLE_SECONDS, LINGER_SECONDS
 from penstock.wire.values import RawRoute, Request, Response
 
 from .serving import CLOSE, SEND, answers, post, serving, until
@@ -568,3 +568,31 @@ async def test_a_decoded_length_of_any_number_of_digits_is_only_wrong() -> None:
         data = await server.exchange(post(CHUNKS + b"\r\n", *headers))
     ((status, _, answer),) = answers(data)
     assert (status, b"IncompleteBody" in answer) == (400, True)
+
+
+async def test_a_client_that_goes_on_sending_what_was_refused_still_learns_why() -> None:
+    async with serving() as server:
+        data = post(b"").replace(b"Content-Length: 0", b"Content-Length: 90000000") + bytes(90_000_000)
+
+        def upload() -> bytes:
+            with socket.create_connection(("127.0.0.1", server.port)) as client:
+                client.sendall(data)  # all of it, before anything is read
+                with client.makefile("rb") as answer:
+                    return answer.read()
+
+        [(status, headers, body)] = answers(await asyncio.to_thread(upload))
+        assert (status, headers["connection"]) == (413, "close")
+        assert b"longer than" in body
+        assert not server.calls.seen
+
+
+async def test_who_sends_on_and_on_after_a_refusal_is_cut_off() -> None:
+    async with serving() as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(post(b"").replace(b"Content-Length: 0", b"Content-Length: 90000000"))
+        assert await reader.readuntil(b"\r\n") == b"HTTP/1.1 413 Request Entity Too Large\r\n"
+        server.machine.ahead_ms += (LINGER_SECONDS + 1) * 1000
+        server.server.sweep()
+        await until_it_ends(reader)
+        await until(lambda: server.server.connections == 0)
+        writer.close()

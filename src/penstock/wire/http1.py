@@ -25,6 +25,7 @@ from penstock.wire.limits import (
     HEAD_SECONDS,
     HEADERS,
     IDLE_SECONDS,
+    LINGER_SECONDS,
     PIPELINED,
     WRITE_BUFFER_BYTES,
     WRITE_SECONDS,
@@ -86,6 +87,7 @@ class Http1Connection(asyncio.Protocol):
         self._head_bytes = 0
         self._intake: Intake | None = None
         self._ended = False
+        self._refused = False  # something that was not read to its end
         self._parsing = False
         self._again = b""  # a head that is read again, without the upgrade it offered
 
@@ -233,6 +235,8 @@ class Http1Connection(asyncio.Protocol):
             return self._reading and now - self.since > BODY_SECONDS
         if self.exchanges or self._streaming is not None:
             return False
+        if self._refused:
+            return now - self.since > LINGER_SECONDS
         return self.closing or now - self.since > IDLE_SECONDS
 
     # --- the parser's callbacks
@@ -352,7 +356,7 @@ class Http1Connection(asyncio.Protocol):
         """Answer what cannot be read any further, and close."""
         if self._ended:
             return
-        self._ended = True
+        self._ended = self._refused = True
         self._state = _IDLE
         request = Request("GET", "/")
         if self._intake is not None:
@@ -384,7 +388,20 @@ class Http1Connection(asyncio.Protocol):
         if self._state == _IDLE:
             self.since = self.listener.now
         if (exchange.close or (self.closing and not self.exchanges)) and self._transport is not None:
-            self._transport.close()
+            if self._refused:
+                self._end_softly(self._transport)
+            else:
+                self._transport.close()
+
+    def _end_softly(self, transport: asyncio.Transport) -> None:
+        """Read on, for nothing, until the client has gone or has sent for long enough: it may not have seen the answer yet.
+
+        A connection that is closed with bytes unread is reset, and the client loses the answer that tells why.
+        """
+        self.closing = True
+        self.since = self.listener.now
+        transport.write_eof()
+        self._unhold()
 
     def _head(self, exchange: Exchange, response: Response, size: int | None) -> bytes:
         if self.closing and len(self.exchanges) == 1:  # who has sent several and no more gets all the answers

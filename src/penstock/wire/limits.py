@@ -14,6 +14,7 @@ IDLE_SECONDS = 120  # a connection without a request; the SDKs' pools let go aft
 HEAD_SECONDS = 20  # from a request's first byte to the end of its headers
 BODY_SECONDS = 60  # without a byte of a body that is announced
 WRITE_SECONDS = 60  # without the client taking a byte of an answer
+LINGER_SECONDS = 10  # that a client whose request was refused may go on sending it, until it reads why
 SWEEP_SECONDS = 2  # how often connections are looked at for these
 WRITE_BUFFER_BYTES = 256 << 10  # of answers the client has not taken, before a connection reads no more
 STREAMS = 128  # HTTP/2 streams of one connection at once; Java's Kinesis client asks for up to 250 and takes fewer
