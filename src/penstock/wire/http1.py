@@ -394,7 +394,7 @@ class Http1Connection(asyncio.Protocol):
                 self._transport.close()
 
     def _end_softly(self, transport: asyncio.Transport) -> None:
-        """Read on, for nothing, until the client has gone or has sent for long enough: it may not have seen the answer yet.
+        """Read on, for nothing, until the client has gone or has sent for long enough: it may not know the answer yet.
 
         A connection that is closed with bytes unread is reset, and the client loses the answer that tells why.
         """
