@@ -41,3 +41,18 @@ def test_a_schedule_goes_on_after_a_restart(own_platform: Any) -> None:
     url = sqs.get_queue_url(QueueName="q")["QueueUrl"]
     count = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])["Attributes"]
     assert count["ApproximateNumberOfMessages"] == "2"
+
+
+def test_each_moment_of_a_schedule_is_an_event_of_its_own(platform: Any) -> None:
+    events = platform.client("events")
+    platform.client("sqs").create_queue(QueueName="q")
+    platform.freeze()
+    events.put_rule(Name="tick", ScheduleExpression="rate(1 minute)")
+    events.put_targets(Rule="tick", Targets=[{"Id": "q", "Arn": "arn:aws:sqs:us-east-1:000000000000:q"}])
+    platform.advance(seconds=5 * 60)
+    ticks = [each["eventId"] for each in platform.call("self", "ListEvents", {"kind": "events:Schedule"})["events"]]
+    assert len(ticks) == 5
+    for tick in ticks:
+        found = platform.call("self", "TraceEvent", {"eventId": tick, "fromRoots": True})
+        assert (found["causes"], [each["eventId"] for each in found["events"]]) == ([], [tick])
+        assert [hop["state"] for hop in found["hops"] if hop["target"].endswith(":q")] == ["delivered"]
