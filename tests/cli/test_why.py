@@ -260,3 +260,12 @@ def test_what_goes_on_from_a_hop_stands_below_it(penstock: Penstock, platform: P
     assert [what[0] for _, what in shown] == ["bus audit", "function pay", "function pay"]
     assert shown[0][0] < shown[1][0] < shown[2][0]
     assert shown[1][1][1].startswith("queued") and shown[2][1][1].startswith("waiting")
+
+
+def test_a_schedule_says_when_its_next_moment_is(penstock: Penstock, platform: PlatformThread) -> None:
+    platform.freeze()
+    platform.client("events").put_rule(Name="tick", ScheduleExpression="rate(5 minutes)")
+    platform.advance(seconds=300)
+    tick = platform.call("self", "ListEvents", {"kind": "events:Schedule"})["events"][0]["eventId"]
+    shown = penstock("trace", tick, "--roots").out
+    assert "→ rule tick  waiting" in shown and "the schedule's next moment is" in shown and "(in 5 min)" in shown

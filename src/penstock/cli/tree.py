@@ -30,7 +30,8 @@ REDRIVE = "sqs:redrive"  # a hop into a dead-letter queue: its attempts are rece
 ROUTED = "events:target"  # a hop that a rule made
 QUEUED = "lambda:async"  # a hop from a function's own queue into it
 DEAD = "dead letter"
-_FIRST = {"lambda:mapping": "its batch fills until"}  # what a hop that has not been tried waits for
+# What a hop that has not been tried waits for.
+_FIRST = {"lambda:mapping": "its batch fills until", "events:schedule": "the schedule's next moment is"}
 
 
 def event_tree(trace: View, *, logs: bool = False) -> list[Tree]:
