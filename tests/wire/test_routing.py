@@ -263,3 +263,9 @@ def test_a_documented_query_request_is_understood(router: Router) -> None:
 
 def test_every_model_of_botocore_is_known() -> None:
     assert {"sqs", "lambda", "s3"} <= known_models()
+
+
+def test_who_looks_at_the_address_itself_is_told_what_is_here() -> None:
+    request = Request("GET", "/", "", {"host": "localhost:4566"}, b"", "localhost:4566")
+    with pytest.raises(NotRouted, match="this is Penstock, .*/_penstock/health"):
+        Router({"lambda": "lambda"}).route(request, Hosts(()).read("localhost:4566"), credential_of(None, ""))

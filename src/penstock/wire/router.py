@@ -242,9 +242,11 @@ class Router:
                 raise NotRouted(error, protocol, entry.model) from None
             if found is not None:
                 return self._to(entry, protocol, found[0], found[1])
+        advice = "check the path against the service's API reference, or sign the request so that it names its service."
+        if path == "/":
+            advice = f"this is Penstock, for AWS's SDKs and tools; {SELF_PATH}health tells how it is."
         unknown = ApiError(
-            f"No operation is served under {request.method} {path[:200]}: check the path against the service's API"
-            " reference, or sign the request so that it names its service.",
+            f"No operation is served under {request.method} {path[:200]}: {advice}",
             code="UnknownOperationException", status=404,
         )  # fmt: skip
         if last is not None and last.names.endpoint_prefix == _S3:
