@@ -267,5 +267,5 @@ def test_every_model_of_botocore_is_known() -> None:
 
 def test_who_looks_at_the_address_itself_is_told_what_is_here() -> None:
     request = Request("GET", "/", "", {"host": "localhost:4566"}, b"", "localhost:4566")
-    with pytest.raises(NotRouted, match="this is Penstock, .*/_penstock/health"):
+    with pytest.raises(NotRouted, match=r"this is Penstock, .*/_penstock/health"):
         Router({"lambda": "lambda"}).route(request, Hosts(()).read("localhost:4566"), credential_of(None, ""))
