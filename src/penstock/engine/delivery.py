@@ -78,7 +78,7 @@ class Deliveries:
                 journal.insert(cx.tx, delivery)
                 cx.after(lambda: self._hint(delivery.target, delivery.due))
                 return
-            refused = self._accept(cx.parts, cx.tx, target, delivery, cx.now)
+            refused = self._accept(cx.parts, cx.tx, target, delivery, cx.now, cx.request_id)
             if refused is None:
                 delivery.state, delivery.ended, delivery.outcome = DELIVERED, cx.now, {}
                 journal.insert(cx.tx, delivery)
@@ -103,11 +103,11 @@ class Deliveries:
             self.failed(parts, tx, delivery, refused, now)
 
     def _accept(
-        self, parts: Parts, tx: Transaction, target: Any, delivery: Delivery, now: int
+        self, parts: Parts, tx: Transaction, target: Any, delivery: Delivery, now: int, request_id: str = ""
     ) -> DeliveryError | None:
         delivery.attempts += 1
         delivery.started = now
-        cx = self.context(parts, tx, delivery, delivery.target)
+        cx = self.context(parts, tx, delivery, delivery.target, request_id)
         payload = journal.payload_of(tx, delivery)
         self._depth += 1
         try:
@@ -243,8 +243,11 @@ class Deliveries:
             replied(Context(parts, tx, call), orjson.loads(detail), outcome)
         return True
 
-    def context(self, parts: Parts, tx: Transaction, delivery: Delivery, arn: str) -> Context:
-        """A context in the account and region of the service that this ARN belongs to."""
+    def context(self, parts: Parts, tx: Transaction, delivery: Delivery, arn: str, request_id: str = "") -> Context:
+        """A context in the account and region of the service that this ARN belongs to.
+
+        Its request is the one that is under way, by its id, or else the delivery.
+        """
         try:
             at = Arn.parse(arn)
         except ValueError:
@@ -252,8 +255,9 @@ class Deliveries:
         kind_service = delivery.kind.partition(":")[0]
         account = at.account or delivery.account
         service = at.service if at.service in self._registry else kind_service
-        region, request_id = at.region or delivery.region, uuid_of(delivery.id)
-        return Context(parts, tx, Call.own(service, "Deliver", account, region, request_id=request_id))
+        region = at.region or delivery.region
+        call = Call.own(service, "Deliver", account, region, request_id=request_id or uuid_of(delivery.id))
+        return Context(parts, tx, call)
 
 
 def refusal(error: Exception) -> DeliveryError:

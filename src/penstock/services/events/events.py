@@ -58,9 +58,9 @@ def _put(
         found[named] = (*place, records.find_bus(cx, *place))
     account, region, name, bus = found[named]
     id_ = cx.names.id()
-    time = entry.get("Time")
+    event_id, time = uuid_of(id_), entry.get("Time")
     value, payload = new_event(
-        uuid_of(id_), source=entry["Source"], detail_type=entry["DetailType"], account=cx.account, region=region,
+        event_id, source=entry["Source"], detail_type=entry["DetailType"], account=cx.account, region=region,
         time_ms=cx.now if time is None else round(time * 1000), resources=entry.get("Resources") or (), detail=detail,
         detail_text=entry["Detail"],
     )  # fmt: skip
@@ -69,7 +69,7 @@ def _put(
     if bus is not None:
         trace = entry.get("TraceHeader") or cx.call_.trace_header
         route(there, bus, Travelling(id_, payload, value, cx.now, trace=trace))
-    return {"EventId": uuid_of(id_)}
+    return {"EventId": event_id}
 
 
 @operation

@@ -12,6 +12,7 @@ from penstock.services.events.errors import ResourceNotFound, ValidationExceptio
 from penstock.services.events.rules import DEFAULT_BUS, bus_arn, rule_arn
 
 _BUS = "id, account, region, name, created, modified, settings, policy, tags, revision, removed"
+_FIND_BUS = f"SELECT {_BUS} FROM events_bus WHERE account = ? AND region = ? AND name = ?"
 _RULE = "id, bus, name, pattern, schedule, state, description, role, created_by, tags, revision, timer"
 
 
@@ -83,9 +84,7 @@ def _rule(row: tuple[Any, ...]) -> Rule:
 
 def find_bus(cx: Context, account: str, region: str, name: str) -> Bus | None:
     """A bus, or None. The default bus is there even before anybody has used it."""
-    row = cx.one(
-        f"SELECT {_BUS} FROM events_bus WHERE account = ? AND region = ? AND name = ?", (account, region, name)
-    )
+    row = cx.one(_FIND_BUS, (account, region, name))
     if row is not None:
         return _bus(row)
     return add_bus(cx.within(account, region), name, {}, {}) if name == DEFAULT_BUS else None
