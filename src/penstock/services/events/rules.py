@@ -79,7 +79,8 @@ def entry_bytes(entry: Mapping[str, Any]) -> int:
     """What an entry counts of the size a request may have."""
     size = ENTRY_TIME_BYTES if entry.get("Time") is not None else 0
     for name in ("Source", "DetailType", "Detail"):
-        size += len((entry.get(name) or "").encode())
+        text = entry.get(name) or ""
+        size += len(text) if text.isascii() else len(text.encode())
     return size + sum(len(resource.encode()) for resource in entry.get("Resources") or ())
 
 

@@ -35,13 +35,23 @@ Attributes = Mapping[str, Mapping[str, Any]]
 def check_text(text: str) -> bytes:
     """Check that SQS takes every character, and return the text as bytes; InvalidMessageContents."""
     held = text.encode("utf-8", "surrogatepass")
-    # Where nothing but ASCII's usual characters is in it, that is seen many times faster.
-    if held.translate(None, _USUAL) and _OUTSIDE.search(text) is not None:
+    if not _is_usual(held) and _OUTSIDE.search(text) is not None:
         raise InvalidMessageContents(
             "Invalid characters found. Valid unicode characters are"
             " #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF"
         )
     return held
+
+
+def check_body(body: bytes) -> None:
+    """Check that SQS takes every character of a body that is there as bytes; InvalidMessageContents."""
+    if not _is_usual(body):
+        check_text(body.decode("utf-8", "replace"))
+
+
+def _is_usual(text: bytes) -> bool:
+    """Whether nothing but ASCII's usual characters is in it, which is seen many times faster than what else may be."""
+    return not text.translate(None, _USUAL)
 
 
 def digest(body: bytes) -> str:

@@ -203,10 +203,9 @@ def deliver_body(
 ) -> None:  # fmt: skip
     """Put what a delivery brings into a queue, by the rules of a send. InvalidParameterValue and its like when the
     queue would refuse it; a duplicate in a FIFO queue is accepted and not put."""
-    text = body.decode("utf-8", "replace")
-    if not text:
+    if not body:
         raise MissingParameter("The request must contain the parameter MessageBody.")
-    contents.check_text(text)
+    contents.check_body(body)
     size = len(body) + (contents.check_attributes(attributes) if attributes else 0)
     if size > queue.size:
         raise _too_long(queue, "MessageBody")
