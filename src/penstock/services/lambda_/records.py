@@ -48,7 +48,8 @@ class Memory:
     functions: dict[Key, Loaded] = field(default_factory=dict)
     running: Counter[str] = field(default_factory=Counter)  # admitted invocations, by function ARN
     unreserved: Counter[tuple[str, str]] = field(default_factory=Counter)  # of functions without a reservation
-    turned_away: dict[str, dict[int, int]] = field(default_factory=dict)  # function ARN → batch → see admission.py
+    # Batches that found no room, by function ARN and run: until when (platform ms) a unit is kept for each.
+    turned_away: dict[str, dict[int, int]] = field(default_factory=dict)
     uploading: Counter[str] = field(default_factory=Counter)  # digests
     unswept: bool = False  # a sweep found functions running
     code: asyncio.Lock = field(default_factory=asyncio.Lock)  # held by a sweep, and for a moment by an upload
